@@ -1,0 +1,25 @@
+# `make run` and `make test` are the two commands of the README; each sets up what it needs first.
+.PHONY: run test check bench setup setup-dev clean
+
+run: setup
+	.venv/bin/rgw nano $(ARGS)
+
+test: setup-dev
+	.venv/bin/python -m pytest $(ARGS)
+
+check: setup-dev
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: setup-dev
+	.venv/bin/python -m benchmarks $(ARGS)
+
+setup:
+	scripts/setup
+
+setup-dev:
+	scripts/setup --dev
+
+clean:
+	rm -rf .venv build *.egg-info
