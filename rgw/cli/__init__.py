@@ -1,0 +1,1 @@
+"""The commands `rgw` and `rgw-admin`."""

@@ -1,0 +1,108 @@
+"""`rgw store copy`: everything from one store to another, object by object."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from rgw.cli.stores import StoreChoice, asynchronous, open_cluster
+from rgw.store.errors import NotFound
+from rgw.store.interface import ALL_NAMESPACES, Cluster, IoCtx, ObjectName, ReadOp, WriteOp
+
+CHUNK = 4 << 20
+PARALLEL = 8
+
+
+@click.group()
+def store() -> None:
+    """Works on whole stores."""
+
+
+def parse_location(text: str) -> StoreChoice:
+    """A store by name: a folder, or `ceph:CONF[:client.X]`."""
+    if text.startswith("ceph:"):
+        conf, _, name = text[5:].partition(":")
+        return StoreChoice(conf=conf, name=name or "client.admin")
+    return StoreChoice(data=text.removeprefix("data:"))
+
+
+@store.command(name="copy")
+@click.option("--from", "source", required=True, metavar="STORE", help="A folder, or ceph:CONF[:client.X].")
+@click.option("--to", "target", required=True, metavar="STORE", help="Likewise; a folder is made where there is none.")
+@click.option("--overwrite", is_flag=True, help="Replace objects that the target has already.")
+@asynchronous
+async def copy_command(source: str, target: str, overwrite: bool) -> None:
+    """Copies every pool, object, xattr and omap entry. Stop the gateways of both stores first."""
+    from_cluster = await open_cluster(parse_location(source))
+    try:
+        to_cluster = await open_cluster(parse_location(target), create=True)
+        try:
+            for pool in await from_cluster.list_pools():
+                if pool.startswith(".mgr") or pool == "device_health_metrics":
+                    continue
+                count, size = await copy_pool(from_cluster, to_cluster, pool, overwrite)
+                click.echo(f"{pool}: {count} objects, {size} bytes", err=True)
+        finally:
+            await to_cluster.close()
+    finally:
+        await from_cluster.close()
+
+
+async def copy_pool(source: Cluster, target: Cluster, pool: str, overwrite: bool) -> tuple[int, int]:
+    """Copies one pool; the number of objects and of data bytes."""
+    await target.create_pool(pool)
+    everything = await source.open_pool(pool, ALL_NAMESPACES)
+    limit = asyncio.Semaphore(PARALLEL)
+    count = size = 0
+
+    async def one(found: ObjectName) -> None:
+        nonlocal count, size
+        try:
+            size += await copy_object(await source.open_pool(pool, found.namespace), await target.open_pool(pool, found.namespace),
+                                      found, overwrite)
+            count += 1
+        finally:
+            limit.release()
+        if sys.stderr.isatty() and count % 100 == 0:
+            click.echo(f"\r{pool}: {count} objects", err=True, nl=False)
+
+    async with asyncio.TaskGroup() as tasks:
+        async for found in everything.list_objects():
+            await limit.acquire()
+            tasks.create_task(one(found))
+    return count, size
+
+
+async def copy_object(source: IoCtx, target: IoCtx, found: ObjectName, overwrite: bool) -> int:
+    """Copies an object with its bytes, mtime, xattrs, omap and omap header; the number of data bytes."""
+    oid, locator = found.name, found.locator
+    if not overwrite:
+        try:
+            await target.read(oid, ReadOp().stat(), locator)
+        except NotFound:
+            pass
+        else:
+            raise click.ClickException(f"{target.pool}/{oid} is in the target already (--overwrite replaces)")
+    head = await source.read(oid, ReadOp().stat().getxattrs().omap_get_header().read(0, CHUNK).omap_get(b"", b"", 1000), locator)
+    op = WriteOp(head.mtime).create().omap_clear().write_full(head.data).setxattrs(head.xattrs)
+    assert head.omap is not None
+    if head.omap.values:
+        op.omap_set(head.omap.values)
+    if head.omap_header:
+        op.omap_set_header(head.omap_header)
+    await target.write(oid, op, locator)
+    page, offset = head.omap, len(head.data)
+    while page.more:
+        page = (await source.read(oid, ReadOp().omap_get(list(page.values)[-1], b"", 1000), locator)).omap
+        assert page is not None
+        if page.values:
+            await target.write(oid, WriteOp(head.mtime).omap_set(page.values), locator)
+    while offset < head.size:
+        data = (await source.read(oid, ReadOp().read(offset, CHUNK), locator)).data
+        if not data:
+            raise click.ClickException(f"{source.pool}/{oid} became shorter while it was copied: stop its gateways first")
+        await target.write(oid, WriteOp(head.mtime).write(offset, data), locator)
+        offset += len(data)
+    return head.size

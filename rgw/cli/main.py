@@ -1,0 +1,32 @@
+"""The entry points `rgw` and `rgw-admin`."""
+
+from __future__ import annotations
+
+import click
+
+import rgw as package
+from rgw.cli.admin import bucket, gc, key, user
+from rgw.cli.copy import store
+from rgw.cli.rados import rados
+from rgw.cli.serve import nano, serve
+from rgw.cli.stores import store_options
+
+
+@click.group(name="rgw", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package.__version__)
+@store_options
+def rgw() -> None:
+    """An S3-compatible RADOS gateway, on an embedded store or on Ceph."""
+
+
+@click.group(name="rgw-admin", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package.__version__)
+@store_options
+def rgw_admin() -> None:
+    """Manages users and buckets, with radosgw-admin's arguments and JSON."""
+
+
+for command in (nano, serve, rados, store):
+    rgw.add_command(command)
+for command in (user, key, bucket, gc):
+    rgw_admin.add_command(command)
