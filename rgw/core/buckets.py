@@ -1,0 +1,400 @@
+"""Buckets: entry point, instance, index objects and the owner's list, changed in radosgw's order (formats page, 5.9 and 5.10)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rgw.core.index import BucketIndex, shard_names
+from rgw.core.metadata import SystemObject
+from rgw.errors import S3Error
+from rgw.formats import cls_rgw, cls_user
+from rgw.formats.acl import AccessControlPolicy
+from rgw.formats.basics import BucketName, ObjVersion, PlacementRule, User
+from rgw.formats.bucket import BucketEntryPoint, BucketInfo, BucketLayout, UserBucket, UserBucketEntry
+from rgw.formats.index import ClsObjKey, DirHeader
+from rgw.formats.user import UserInfo
+from rgw.store import classes
+from rgw.store.errors import Cancelled, Exists, NotFound
+from rgw.store.interface import ReadOp, WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+ACL_XATTR = "user.rgw.acl"
+FLAG_SUSPENDED, FLAG_VERSIONED, FLAG_VERSIONS_SUSPENDED, FLAG_OBJECT_LOCK = 1, 2, 4, 0x20
+_RETRIES = 10
+
+
+@dataclass(slots=True, eq=False)
+class Bucket:
+    """A bucket as read. ``version`` is the instance object's; a reshard under way may replace ``info`` in place."""
+
+    gateway: Gateway
+    info: BucketInfo
+    attrs: dict[str, bytes]
+    version: ObjVersion
+    entry: SystemObject
+    instance: SystemObject
+
+    @property
+    def name(self) -> str:
+        return self.info.bucket.name
+
+    @property
+    def tenant(self) -> str:
+        return self.info.bucket.tenant
+
+    @property
+    def marker(self) -> str:
+        return self.info.bucket.marker
+
+    @property
+    def bucket_id(self) -> str:
+        return self.info.bucket.bucket_id
+
+    @property
+    def owner(self) -> User:
+        return self.info.owner
+
+    @property
+    def acl(self) -> AccessControlPolicy:
+        raw = self.attrs.get(ACL_XATTR)
+        return AccessControlPolicy.decode(raw) if raw else AccessControlPolicy.private(self.owner.text(), "")
+
+    @property
+    def creation_time(self) -> int:
+        return self.info.creation_time
+
+    @property
+    def num_shards(self) -> int:
+        return self.info.layout.num_shards
+
+    @property
+    def placement(self) -> PlacementRule:
+        return self.info.placement_rule
+
+    @property
+    def suspended(self) -> bool:
+        return bool(self.info.flags & FLAG_SUSPENDED)
+
+    @property
+    def versioning_enabled(self) -> bool:
+        return self.info.flags & (FLAG_VERSIONED | FLAG_VERSIONS_SUSPENDED) == FLAG_VERSIONED
+
+    @property
+    def versioning_suspended(self) -> bool:
+        return self.info.flags & (FLAG_VERSIONED | FLAG_VERSIONS_SUSPENDED) == FLAG_VERSIONED | FLAG_VERSIONS_SUSPENDED
+
+    @property
+    def versioned(self) -> bool:
+        """Versions may exist: enabled now or once."""
+        return bool(self.info.flags & FLAG_VERSIONED)
+
+    @property
+    def index(self) -> BucketIndex:
+        return BucketIndex(self.gateway, self)
+
+
+def entry_oid(name: str, tenant: str = "") -> str:
+    """The entry point's object name."""
+    return f"{tenant}/{name}" if tenant else name
+
+
+def instance_oid(bucket: BucketName) -> str:
+    """The instance's object name."""
+    prefix = f"{bucket.tenant}:" if bucket.tenant else ""
+    return f".bucket.meta.{prefix}{bucket.name}:{bucket.bucket_id}"
+
+
+class Buckets:
+    """All buckets. What was read stays in memory for as long as both of its system objects do."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._known: dict[str, Bucket] = {}
+        self._numbers = itertools.count(1)
+
+    def cached(self, name: str, tenant: str = "") -> Bucket | None:
+        """The bucket if it is in memory and fresh: no waiting."""
+        oid = entry_oid(name, tenant)
+        bucket = self._known.get(oid)
+        if bucket is None:
+            return None
+        metadata, pool = self._gateway.metadata, self._gateway.zone.meta_root
+        if metadata.cached(pool, oid) is bucket.entry and metadata.cached(pool, instance_oid(bucket.info.bucket)) is bucket.instance:
+            return bucket
+        del self._known[oid]
+        return None
+
+    async def get(self, name: str, tenant: str = "") -> Bucket:
+        """The bucket; S3Error NoSuchBucket."""
+        return self.cached(name, tenant) or await self._load(name, tenant)
+
+    async def _load(self, name: str, tenant: str, *, fresh: bool = False) -> Bucket:
+        metadata, pool = self._gateway.metadata, self._gateway.zone.meta_root
+        oid = entry_oid(name, tenant)
+        for attempt in range(_RETRIES):
+            try:
+                entry = await metadata.get(pool, oid, fresh=fresh or attempt > 0)
+            except NotFound:
+                break
+            point = BucketEntryPoint.decode(entry.data)
+            if not point.linked:
+                break
+            try:
+                instance = await metadata.get(pool, instance_oid(point.bucket), fresh=fresh or attempt > 0)
+            except NotFound:  # being resharded or deleted: the entry point has changed, or is about to
+                await asyncio.sleep(0.01 * attempt)
+                continue
+            bucket = Bucket(self._gateway, BucketInfo.decode(instance.data), instance.xattrs, instance.version, entry, instance)
+            if len(self._known) > self._gateway.options.rgw_cache_lru_size:
+                self._known.clear()
+            self._known[oid] = bucket
+            return bucket
+        raise S3Error("NoSuchBucket", BucketName=name)
+
+    async def reload(self, bucket: Bucket) -> None:
+        """Reads the bucket anew into ``bucket``. NoSuchBucket if it is gone, or another one has its name now."""
+        new = await self._load(bucket.name, bucket.tenant, fresh=True)
+        if new.marker != bucket.marker:
+            raise S3Error("NoSuchBucket", BucketName=bucket.name)
+        bucket.info, bucket.attrs, bucket.version = new.info, new.attrs, new.version
+        bucket.entry, bucket.instance = new.entry, new.instance
+
+    async def create(
+        self, name: str, owner: UserInfo, acl: AccessControlPolicy, *, placement: str = "", object_lock: bool = False,
+        attrs: Mapping[str, bytes] | None = None,
+    ) -> tuple[Bucket, bool]:
+        """Makes a bucket, or returns the owner's existing one with False. Names are not checked here.
+
+        S3Error BucketAlreadyExists, TooManyBuckets, InvalidLocationConstraint (unknown placement).
+        """
+        user = owner.user_id
+        existing = await self._existing(name, user)
+        if existing is not None:
+            return existing, False
+        await self._check_count(owner)
+        zone = self._gateway.zone
+        rule = PlacementRule(placement, "") if placement else owner.default_placement
+        if not rule.name:
+            rule = zone.default_placement
+        if rule.name not in zone.params.placement_pools:
+            raise S3Error("InvalidLocationConstraint")
+        now = time.time_ns()
+        bucket_id = f"{zone.id}.{self._gateway.cluster.instance_id}.{next(self._numbers)}"
+        shards = self._gateway.options.rgw_override_bucket_index_max_shards or zone.index_shards
+        bucket_name = BucketName(name=name, marker=bucket_id, bucket_id=bucket_id, tenant=user.tenant)
+        info = BucketInfo(
+            bucket=bucket_name, owner=user, flags=FLAG_VERSIONED | FLAG_OBJECT_LOCK if object_lock else 0, zonegroup=zone.zonegroup_id,
+            creation_time=now, placement_rule=PlacementRule(rule.name, rule.storage_class), layout=BucketLayout.new(shards),
+        )
+        await self._create_shards(rule, bucket_id, shards)
+        metadata = self._gateway.metadata
+        xattrs = {ACL_XATTR: acl.encode(), **(attrs or {})}
+        await metadata.create(zone.meta_root, instance_oid(bucket_name), info.encode(), xattrs)
+        point = BucketEntryPoint(bucket=bucket_name, owner=user, linked=True, creation_time=now)
+        try:
+            await metadata.create(zone.meta_root, entry_oid(name, user.tenant), point.encode())
+        except Exists:
+            await metadata.remove(zone.meta_root, instance_oid(bucket_name))
+            await self._remove_shards(rule, bucket_id, shards)
+            winner = await self._existing(name, user)
+            if winner is None:  # and the winner has deleted it again
+                raise S3Error("OperationAborted") from None
+            return winner, False
+        await self._link(point)
+        return await self.get(name, user.tenant), True
+
+    async def _existing(self, name: str, user: User) -> Bucket | None:
+        try:
+            bucket = await self._load(name, user.tenant, fresh=True)
+        except S3Error as error:
+            if error.code != "NoSuchBucket":
+                raise
+            return None
+        if bucket.owner.text() != user.text():
+            raise S3Error("BucketAlreadyExists", BucketName=name)
+        await self._link(BucketEntryPoint.decode(bucket.entry.data))  # a creation may have died before it came to this
+        return bucket
+
+    async def _check_count(self, owner: UserInfo) -> None:
+        if owner.max_buckets < 0:
+            raise S3Error("TooManyBuckets")
+        if owner.max_buckets == 0:  # no limit
+            return
+        marker, count = "", 0
+        while True:
+            page, more = await self.list(owner, marker)
+            count += len(page)
+            if count >= owner.max_buckets:
+                raise S3Error("TooManyBuckets")
+            if not more:
+                return
+            marker = page[-1].bucket.name
+
+    async def _create_shards(self, rule: PlacementRule, bucket_id: str, count: int) -> None:
+        ioctx = self._gateway.index_pool(rule)
+        op = WriteOp().create(exclusive=True).call(classes.BUCKET_INIT_INDEX())
+        await self._each(shard_names(bucket_id, count), lambda oid: ioctx.write(oid, op))
+
+    async def _remove_shards(self, rule: PlacementRule, bucket_id: str, count: int) -> None:
+        ioctx = self._gateway.index_pool(rule)
+
+        async def remove(oid: str) -> None:
+            try:
+                await ioctx.write(oid, WriteOp().remove())
+            except NotFound:
+                log.debug("index object %s is gone already", oid)
+
+        await self._each(shard_names(bucket_id, count), remove)
+
+    async def _each(self, oids: Iterable[str], work: Callable) -> list:  # type: ignore[type-arg]
+        """Runs ``work`` on each index object, so many at a time."""
+        limit = asyncio.Semaphore(self._gateway.options.rgw_bucket_index_max_aio)
+
+        async def one(oid: str):  # type: ignore[no-untyped-def]
+            async with limit:
+                return await work(oid)
+
+        return list(await asyncio.gather(*(one(oid) for oid in oids)))
+
+    async def _link(self, point: BucketEntryPoint) -> None:
+        entry = UserBucketEntry(bucket=_user_bucket(point.bucket), creation_time=point.creation_time, user_stats_sync=True)
+        await self._set_buckets_info(point.owner, [entry], add=True)
+
+    async def _set_buckets_info(self, user: User, entries: list[UserBucketEntry], *, add: bool) -> None:
+        ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
+        request = cls_user.SetBucketsOp(entries=entries, add=add, time=time.time_ns())
+        await ioctx.write(f"{user.text()}.buckets", WriteOp().call(classes.USER_SET_BUCKETS_INFO(request)))
+
+    async def list(
+        self, user: UserInfo, marker: str = "", prefix: str = "", max_buckets: int = 1000,
+    ) -> tuple[list[UserBucketEntry], bool]:
+        """The user's buckets after ``marker``, by name, and whether there are more."""
+        ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
+        found: list[UserBucketEntry] = []
+        if prefix > marker:
+            head = prefix[:-1] + chr(ord(prefix[-1]) - 1) + "\U0010ffff" if ord(prefix[-1]) > 1 else marker
+            marker = max(marker, head)
+        while True:
+            request = cls_user.ListBucketsOp(marker=marker, max_entries=min(max_buckets - len(found) + 1, 1000), end_marker="")
+            try:
+                reply = (await ioctx.read(f"{user.user_id.text()}.buckets", ReadOp().call(classes.USER_LIST_BUCKETS(request)))).reply
+            except NotFound:
+                return found, False
+            for entry in reply.entries:
+                marker = entry.bucket.name
+                if not marker.startswith(prefix):
+                    if marker > prefix:
+                        return found, False
+                    continue
+                if len(found) == max_buckets:
+                    return found, True
+                found.append(entry)
+            if not reply.truncated or not reply.entries:
+                return found, False
+
+    async def set_attrs(self, bucket: Bucket, changes: Mapping[str, bytes | None]) -> Bucket:
+        """Sets (or with None removes) xattrs of the instance, and returns the bucket as it is then."""
+        return await self.modify(bucket, lambda _info, attrs: _apply(attrs, changes))
+
+    async def set_acl(self, bucket: Bucket, acl: AccessControlPolicy) -> Bucket:
+        return await self.set_attrs(bucket, {ACL_XATTR: acl.encode()})
+
+    async def modify(self, bucket: Bucket, change: Callable[[BucketInfo, dict[str, bytes]], None]) -> Bucket:
+        """Applies ``change`` to a copy of info and attrs and writes them, anew if somebody else was faster.
+
+        S3Error NoSuchBucket if the bucket is gone, OperationAborted if others keep being faster.
+        """
+        pool = self._gateway.zone.meta_root
+        for _ in range(_RETRIES):
+            info, attrs = BucketInfo.decode(bucket.instance.data), dict(bucket.attrs)
+            change(info, attrs)
+            try:
+                await self._gateway.metadata.replace(pool, instance_oid(info.bucket), info.encode(), attrs, bucket.instance)
+            except (Cancelled, NotFound):
+                await self.reload(bucket)
+                continue
+            await self.reload(bucket)
+            return bucket
+        raise S3Error("OperationAborted")
+
+    async def stats(self, bucket: Bucket) -> list[DirHeader]:
+        """The header of each index shard: entries and bytes by category."""
+        index = bucket.index
+        request = cls_rgw.ListOp(num_entries=0, filter_prefix="", start_obj=ClsObjKey(), list_versions=False, delimiter="")
+
+        async def header(oid: str) -> DirHeader:
+            return (await index.ioctx.read(oid, ReadOp().call(classes.BUCKET_LIST(request)))).reply.dir.header
+
+        for attempt in range(_RETRIES):
+            try:
+                return await self._each(index.shards(), header)
+            except NotFound:
+                await self.reload(bucket)
+                await asyncio.sleep(0.01 * attempt)
+        raise S3Error("NoSuchBucket", BucketName=bucket.name)
+
+    async def delete(self, bucket: Bucket) -> None:
+        """Removes an empty bucket. S3Error BucketNotEmpty, NoSuchBucket, OperationAborted (it changed meanwhile)."""
+        await self.reload(bucket)
+        if await self._has_entries(bucket):
+            raise S3Error("BucketNotEmpty", BucketName=bucket.name)
+        pool, metadata = self._gateway.zone.meta_root, self._gateway.metadata
+        try:
+            await metadata.remove(pool, entry_oid(bucket.name, bucket.tenant), bucket.entry.version)
+        except NotFound:
+            raise S3Error("NoSuchBucket", BucketName=bucket.name) from None
+        except Cancelled:
+            raise S3Error("OperationAborted") from None
+        try:
+            await metadata.remove(pool, instance_oid(bucket.info.bucket), bucket.version)
+        except Cancelled:  # an attribute was set meanwhile: without entry point it is of no use
+            await metadata.remove(pool, instance_oid(bucket.info.bucket))
+        except NotFound:
+            log.warning("bucket %s: its instance object was gone already", bucket.name)
+        await self._remove_shards(bucket.placement, bucket.bucket_id, bucket.num_shards)
+        ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
+        request = cls_user.RemoveBucketOp(bucket=_user_bucket(bucket.info.bucket))
+        try:
+            await ioctx.write(f"{bucket.owner.text()}.buckets", WriteOp().assert_exists().call(classes.USER_REMOVE_BUCKET(request)))
+        except NotFound:
+            log.debug("bucket %s was not in its owner's list", bucket.name)
+
+    async def _has_entries(self, bucket: Bucket) -> bool:
+        """Objects, versions, delete markers. Uploads in progress do not count, as in S3, but their entries must be gone (aborted)."""
+        found = await self._gateway.listing.versions(bucket, max_keys=1)
+        return bool(found.entries)
+
+    async def sync_stats(self, bucket: Bucket) -> None:
+        """Writes the bucket's size and count into its owner's list."""
+        headers = await self.stats(bucket)
+        size = rounded = count = 0
+        for header in headers:
+            for stats in header.stats.values():
+                size += stats.total_size
+                rounded += stats.total_size_rounded
+                count += stats.num_entries
+        entry = UserBucketEntry(bucket=_user_bucket(bucket.info.bucket), size=size, size_rounded=rounded, count=count,
+                                creation_time=bucket.creation_time, user_stats_sync=True)
+        await self._set_buckets_info(bucket.owner, [entry], add=False)
+
+
+def _user_bucket(bucket: BucketName) -> UserBucket:
+    return UserBucket(name=bucket.name, marker=bucket.marker, bucket_id=bucket.bucket_id)
+
+
+def _apply(attrs: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            attrs.pop(name, None)
+        else:
+            attrs[name] = value

@@ -1,0 +1,90 @@
+"""The gateway: one store, one zone, and the services that work on them."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rgw.core.buckets import Buckets
+from rgw.core.gc import GarbageCollector
+from rgw.core.listing import Listings
+from rgw.core.metadata import Metadata
+from rgw.core.options import Options
+from rgw.core.users import Users
+from rgw.core.zone import ZoneConfig, load_zone
+from rgw.formats.basics import PlacementRule, Pool
+from rgw.store.interface import Cluster, IoCtx
+
+if TYPE_CHECKING:
+    from rgw.core.multipart import Multipart
+    from rgw.core.objects import Objects
+
+
+class Gateway:
+    """Everything a request needs. Made by ``open``; its services are attributes."""
+
+    def __init__(self, cluster: Cluster, options: Options, zone: ZoneConfig) -> None:
+        self.cluster = cluster
+        self.options = options
+        self.zone = zone
+        self._pools: dict[str, IoCtx] = {}
+        self.metadata = Metadata(self)
+        self.users = Users(self)
+        self.buckets = Buckets(self)
+        self.listing = Listings(self)
+        self.gc = GarbageCollector(self)
+
+    @cached_property
+    def objects(self) -> Objects:
+        from rgw.core.objects import Objects  # here, since objects stand on the gateway
+
+        return Objects(self)
+
+    @cached_property
+    def multipart(self) -> Multipart:
+        from rgw.core.multipart import Multipart
+
+        return Multipart(self)
+
+    @classmethod
+    async def open(cls, cluster: Cluster, options: Options) -> Gateway:
+        """A gateway on the cluster's zone, which is made if there is none. ``zone.ZoneError`` if the zone cannot be served.
+
+        Background work (``gc.start()``) is not started. The cluster stays the caller's to close.
+        """
+        gateway = cls(cluster, options, await load_zone(cluster, options))
+        for pool in gateway.zone.all_pools():
+            await gateway.pool(pool)
+        await gateway.gc.initialise()
+        await gateway.metadata.start()
+        return gateway
+
+    async def close(self) -> None:
+        """Stops background work and takes the watches back."""
+        await self.gc.stop()
+        await self.metadata.stop()
+
+    async def pool(self, pool: Pool | str) -> IoCtx:
+        """The pool (``name`` or ``name:namespace``); NotFound if it does not exist."""
+        text = pool if isinstance(pool, str) else pool.text()
+        ioctx = self._pools.get(text)
+        if ioctx is None:
+            parsed = Pool.parse(text)
+            ioctx = self._pools[text] = await self.cluster.open_pool(parsed.name, parsed.ns)
+        return ioctx
+
+    def data_pool(self, rule: PlacementRule) -> IoCtx:
+        """The pool of a placement rule's storage class. ``zone.ZoneError`` if the zone has no such placement."""
+        return self._pools[self.zone.data_pool(rule)]
+
+    def extra_pool(self, rule: PlacementRule) -> IoCtx:
+        """The pool of the placement's uploads in progress."""
+        return self._pools[self.zone.extra_pool(rule)]
+
+    def index_pool(self, rule: PlacementRule) -> IoCtx:
+        return self._pools[self.zone.index_pool(rule)]
+
+    def new_tag(self) -> str:
+        """A tag that no other operation of any gateway has: ``<zone id>.<instance id>.<random>``."""
+        return f"{self.zone.id}.{self.cluster.instance_id}.{secrets.randbits(64)}"

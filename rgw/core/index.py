@@ -1,0 +1,166 @@
+"""Changes of a bucket's index: one operation on the shard of the key, guarded against a reshard under way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from rgw.errors import S3Error
+from rgw.formats import cls_rgw
+from rgw.formats.index import ClsObjKey, DirEntryMeta, EntryVer
+from rgw.formats.names import bucket_shard, index_name
+from rgw.store import classes
+from rgw.store.classcall import ClassCall
+from rgw.store.errors import ClassError, NotFound
+from rgw.store.interface import IoCtx, ReadOp, ReadResult, WriteOp, WriteResult
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+OP_ADD, OP_DEL, OP_CANCEL = 0, 1, 2
+RESHARDING = -2300  # what the guard answers, radosgw's ERR_BUSY_RESHARDING
+_MISSING_SHARD_RETRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKey:
+    """An entry's place: its name in the index, and the object's key that decides the shard."""
+
+    name: str          # escaped
+    shard_key: str     # the (final) object's own key
+    instance: str = ""
+    locator: str = ""
+
+    @classmethod
+    def of(cls, key: str, instance: str = "") -> IndexKey:
+        """The entry of an object, or of one of its versions."""
+        return cls(index_name(key), key, instance, key if key.startswith("_") else "")
+
+    @classmethod
+    def multipart(cls, name: str, key: str) -> IndexKey:
+        """An entry of the namespace ``multipart`` (``<key>.<upload id>.meta`` or ``.<part>``), kept beside the entry of ``key``."""
+        return cls(index_name(name, "multipart"), key)
+
+    @property
+    def cls_key(self) -> ClsObjKey:
+        return ClsObjKey(name=self.name, instance=self.instance)
+
+
+class BucketIndex:
+    """The index of one bucket. It follows the bucket through reshards."""
+
+    __slots__ = ("_gateway", "_bucket")
+
+    def __init__(self, gateway: Gateway, bucket: Bucket) -> None:
+        self._gateway = gateway
+        self._bucket = bucket
+
+    @property
+    def ioctx(self) -> IoCtx:
+        return self._gateway.index_pool(self._bucket.placement)
+
+    @property
+    def zones_trace(self) -> list[str]:
+        """One element ``<zone id>:<bucket>:<bucket id>``, as radosgw sends it."""
+        bucket = self._bucket
+        name = f"{bucket.tenant}/{bucket.name}" if bucket.tenant else bucket.name
+        return [f"{self._gateway.zone.id}:{name}:{bucket.bucket_id}"]
+
+    def shards(self) -> list[str]:
+        """The names of all shard objects."""
+        return shard_names(self._bucket.bucket_id, self._bucket.num_shards)
+
+    def shard(self, shard_key: str) -> str:
+        """The name of the shard object that holds this key."""
+        count = self._bucket.num_shards
+        base = f".dir.{self._bucket.bucket_id}"
+        return f"{base}.{bucket_shard(shard_key, count)}" if count else base
+
+    async def prepare(self, op: int, tag: str, key: IndexKey, *, bilog_flags: int = 0) -> None:
+        """Announces a change (``OP_ADD``, ``OP_DEL``) under a new ``tag``."""
+        await self.call(key.shard_key, lambda: classes.BUCKET_PREPARE_OP(cls_rgw.PrepareOp(
+            op=op, tag=tag, locator=key.locator, log_op=False, key=key.cls_key, bilog_flags=bilog_flags, zones_trace=self.zones_trace)))
+
+    async def complete(
+        self, op: int, tag: str, key: IndexKey, *, pool_id: int = -1, version: int = 0, meta: DirEntryMeta | None = None,
+        remove: Sequence[IndexKey] = (), bilog_flags: int = 0,
+    ) -> None:
+        """Ends a prepared change. ``pool_id`` and ``version`` are of the data write: an older version than the entry's loses silently.
+
+        ``remove`` names further entries of the same shard to drop with it. For ``OP_DEL`` of an entry that is gone: no error.
+        """
+        removed = [other.cls_key for other in remove]
+        try:
+            await self.call(key.shard_key, lambda: classes.BUCKET_COMPLETE_OP(cls_rgw.CompleteOp(
+                op=op, tag=tag, locator=key.locator, log_op=False, key=key.cls_key, ver=EntryVer(pool=pool_id, epoch=version),
+                meta=meta or DirEntryMeta(), remove_objs=removed, bilog_flags=bilog_flags, zones_trace=self.zones_trace)))
+        except NotFound:
+            if op != OP_DEL:
+                raise
+
+    async def cancel(self, tag: str, key: IndexKey, *, remove: Sequence[IndexKey] = ()) -> None:
+        """Takes a prepared change back."""
+        await self.complete(OP_CANCEL, tag, key, remove=remove)
+
+    async def call(self, shard_key: str, make_call: Any) -> WriteResult:
+        """Runs a class call that changes the shard of ``shard_key``, guarded. ``make_call`` is a ClassCall, or makes one for each try.
+
+        NotFound is the class method's own. S3Error NoSuchBucket if the bucket is gone, SlowDown if a reshard takes too long.
+        """
+        async def attempt() -> WriteResult:
+            call: ClassCall = make_call() if callable(make_call) and not isinstance(make_call, ClassCall) else make_call
+            guard = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardReshardingOp(ret_err=RESHARDING))
+            op = WriteOp().assert_exists().call(guard).call(call)
+            return await self.ioctx.write(self.shard(shard_key), op)
+
+        return await self._following(shard_key, attempt)
+
+    async def read(self, shard_key: str, op: ReadOp) -> ReadResult:
+        """Reads from the shard of ``shard_key``; put ``assert_exists()`` first. NotFound is the class method's own."""
+        return await self._following(shard_key, lambda: self.ioctx.read(self.shard(shard_key), op))
+
+    async def _following(self, shard_key: str, attempt: Any) -> Any:
+        deadline = monotonic() + self._gateway.options.rgw_reshard_wait_timeout
+        missing, delay = 0, 0.02
+        while True:
+            try:
+                return await attempt()
+            except NotFound as error:
+                if not await self._shard_missing(error, shard_key):
+                    raise
+                missing += 1
+                if missing > _MISSING_SHARD_RETRIES:
+                    raise S3Error("NoSuchBucket", BucketName=self._bucket.name) from error
+            except ClassError as error:
+                if error.code != RESHARDING:
+                    raise
+                if monotonic() > deadline:
+                    log.warning("bucket %s: still being resharded, giving up", self._bucket.name)
+                    raise S3Error("SlowDown") from error
+            known = self._bucket.bucket_id
+            await self._gateway.buckets.reload(self._bucket)
+            if self._bucket.bucket_id == known:
+                await asyncio.sleep(delay)
+                delay = min(delay * 1.5, 1.0)
+
+    async def _shard_missing(self, error: NotFound, shard_key: str) -> bool:
+        if error.step is not None:
+            return error.step == 0
+        try:
+            await self.ioctx.read(self.shard(shard_key), ReadOp().stat())
+        except NotFound:
+            return True
+        return False
+
+
+def shard_names(bucket_id: str, num_shards: int) -> list[str]:
+    """The index objects of a bucket instance; an unsharded one has a single object without number."""
+    base = f".dir.{bucket_id}"
+    return [f"{base}.{number}" for number in range(num_shards)] if num_shards else [base]
