@@ -1,0 +1,149 @@
+"""A gateway as a user starts it: the installed commands in processes of their own, on each store."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+BIN = Path(sys.executable).parent
+DEADLINE = 30.0
+
+
+@dataclass
+class RunningGateway:
+    """A gateway process, how to reach it, and the store arguments of its commands."""
+
+    store_args: list[str]
+    endpoint: str
+    access_key: str
+    secret_key: str
+    command: list[str]
+    log: Path
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    def rgw(self, *arguments: str) -> str:
+        """Runs `rgw ...` on the same store; what it printed."""
+        done = subprocess.run([BIN / "rgw", *self.store_args, *arguments], capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode("utf-8", "surrogateescape")
+
+    def admin(self, *arguments: str) -> object:
+        """Runs `rgw-admin ...` on the same store; the JSON that it printed, or None."""
+        done = subprocess.run([BIN / "rgw-admin", *self.store_args, *arguments], capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def client(self, **config: object):  # type: ignore[no-untyped-def]
+        return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
+                            region_name="us-east-1", config=Config(retries={"max_attempts": 1}, max_pool_connections=32, **config))
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ, AWS_ACCESS_KEY_ID=self.access_key, AWS_SECRET_ACCESS_KEY=self.secret_key, AWS_DEFAULT_REGION="us-east-1",
+                    AWS_ENDPOINT_URL=self.endpoint, AWS_EC2_METADATA_DISABLED="true")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+        wait_for_port(self)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def wait_for_port(gateway: RunningGateway) -> None:
+    host, port = gateway.endpoint.removeprefix("http://").split(":")
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        assert gateway.process.poll() is None, gateway.log.read_text()
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise AssertionError(f"the gateway did not listen within {DEADLINE} s:\n{gateway.log.read_text()}")
+
+
+def start_nano(folder: Path, *arguments: str) -> RunningGateway:
+    """Starts `rgw nano` and reads endpoint and keys from what it prints, as a person would."""
+    log = folder.parent / "nano.log"
+    log.touch()
+    port = free_port()
+    command = [str(BIN / "rgw"), "nano", "--data", str(folder), "--listen", f"127.0.0.1:{port}", *arguments]
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    gateway = RunningGateway(["--data", str(folder)], f"http://127.0.0.1:{port}", "", "", command, log, process)
+    wait_for_port(gateway)
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        printed = dict(re.findall(r"^(access key|secret key|endpoint):\s+(\S+)$", log.read_text(), re.M))
+        if len(printed) == 3:
+            gateway.access_key, gateway.secret_key = printed["access key"], printed["secret key"]
+            assert printed["endpoint"] == gateway.endpoint
+            return gateway
+        time.sleep(0.02)
+    raise AssertionError(log.read_text())
+
+
+def start_on_ceph(conf: str, folder: Path, *arguments: str) -> RunningGateway:
+    """Starts `rgw serve` on a Ceph cluster, with a user made by `rgw-admin`."""
+    store = ["--conf", conf, "--name", "client.admin"]
+    port = free_port()
+    log = folder / "serve.log"
+    command = [str(BIN / "rgw"), *store, "serve", "--listen", f"127.0.0.1:{port}", *arguments]
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    gateway = RunningGateway(store, f"http://127.0.0.1:{port}", "", "", command, log, process)
+    wait_for_port(gateway)
+    listed = gateway.admin("user", "list")
+    info = gateway.admin("user", "info", "--uid", "walker") if "walker" in listed else \
+        gateway.admin("user", "create", "--uid", "walker", "--display-name", "Walker")  # type: ignore[operator]
+    gateway.access_key, gateway.secret_key = info["keys"][0]["access_key"], info["keys"][0]["secret_key"]  # type: ignore[index]
+    return gateway
+
+
+@pytest.fixture(scope="module", params=["embedded", "ceph"])
+def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    folder = tmp_path_factory.mktemp("gateway")
+    if request.param == "embedded":
+        running = start_nano(folder / "data")
+    else:
+        running = start_on_ceph(str(request.getfixturevalue("ceph_conf")), folder)
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture
+def bucket(gateway: RunningGateway) -> str:
+    name = f"walk-{time.monotonic_ns()}"
+    gateway.client().create_bucket(Bucket=name)
+    return name
+
+
+def need(tool: str) -> str:
+    """The path of a client program; a loud skip where it is not installed."""
+    path = shutil.which(tool)
+    if path is None:
+        pytest.skip(f"{tool} IS NOT INSTALLED: its walk was not tested")
+    return path
