@@ -1,0 +1,199 @@
+"""Copies of objects: tails are shared by reference, only the head is copied."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.conditions import Conditions
+from rgw.core.head import HeadWrite, put_head, require_unversioned
+from rgw.core.manifest import Piece, gc_chain, plain_manifest, random_text, tail_bucket, tail_instance, tails
+from rgw.core.reader import ObjectChanged, read_all, read_head
+from rgw.core.state import ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, text, with_nul
+from rgw.core.writer import ObjectWriter
+from rgw.errors import S3Error
+from rgw.formats.basics import Obj, PlacementRule
+from rgw.formats.cls_refcount import RefcountOp
+from rgw.formats.gc import GcObj
+from rgw.formats.obj import ObjManifest
+from rgw.store import classes
+from rgw.store import errors as store_errors
+from rgw.store.interface import WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+
+def copied_attrs(attrs: dict[str, bytes]) -> dict[str, bytes]:
+    """The attributes that a copy takes over from its source."""
+    return {name: value for name, value in attrs.items() if name not in OWN_ATTRS and not name.startswith(OLH_PREFIX)}
+
+
+async def take_references(gw: Gateway, found: Iterable[GcObj], tag: str) -> list[GcObj]:
+    """One reference under ``tag`` on each tail. Returns those not taken because the object is gone; nothing is undone."""
+    limit = asyncio.Semaphore(gw.options.rgw_copy_obj_concurrency)
+    gone: list[GcObj] = []
+
+    async def take(tail: GcObj) -> None:
+        async with limit:
+            ioctx = await gw.pool(tail.pool)
+            op = WriteOp().assert_exists().call(classes.REFCOUNT_GET(RefcountOp(tag=tag, implicit_ref=True)))
+            try:
+                await ioctx.write(tail.oid, op, locator=tail.loc)
+            except store_errors.NotFound:
+                gone.append(tail)
+
+    await _all(take(tail) for tail in found)
+    return gone
+
+
+async def put_references(gw: Gateway, found: Iterable[GcObj], tag: str) -> None:
+    """Gives references back. An unknown tag changes nothing (never the source's own reference: implicit is false)."""
+    limit = asyncio.Semaphore(gw.options.rgw_copy_obj_concurrency)
+
+    async def put(tail: GcObj) -> None:
+        async with limit:
+            ioctx = await gw.pool(tail.pool)
+            try:
+                await ioctx.write(tail.oid, WriteOp().assert_exists().call(classes.REFCOUNT_PUT(RefcountOp(tag=tag, implicit_ref=False))))
+            except (store_errors.NotFound, store_errors.InvalidArgument):
+                return  # gone, or never referenced: nothing is held there
+
+    await _all(put(tail) for tail in found)
+
+
+async def _all(coros: Iterable[object]) -> None:
+    """Runs all to their end, then raises the first failure."""
+    results = await asyncio.gather(*coros, return_exceptions=True)  # type: ignore[call-overload]
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def copy(
+    gw: Gateway, src: ObjectState, bucket: Bucket, key: str, *, attrs: dict[str, bytes] | None, conditions: Conditions | None = None,
+    extra: dict[str, bytes] | None = None,
+) -> ObjectState:
+    """Copies ``src``. ``attrs`` replace the source's (None keeps them); ``extra`` (such as the new ACL) are set in both cases.
+
+    Copying an object onto itself changes its attributes only. S3Error OperationAborted if the source changes meanwhile.
+    """
+    require_unversioned(bucket)
+    src.require_readable()
+    chosen = copied_attrs(src.attrs) if attrs is None else dict(attrs)
+    chosen.update(extra or {})
+    chosen[ETAG] = src.attrs.get(ETAG, b"")
+    if PARTS in src.attrs:
+        chosen[PARTS] = src.attrs[PARTS]
+    rule = PlacementRule(bucket.info.placement_rule.name, text(chosen.get(STORAGE_CLASS)))
+    itself = src.bucket.marker == bucket.marker and src.key == key and not src.instance
+    try:
+        if itself and _same_class(gw, src, bucket, rule):
+            return await _onto_itself(gw, src, bucket, key, chosen, conditions)
+        if src.manifest is None or not tails(src.manifest):
+            if src.size <= gw.options.rgw_max_chunk_size:
+                return await _copy_small(gw, src, bucket, key, chosen, rule, conditions)
+            return await _copy_data(gw, src, bucket, key, chosen, conditions)
+        if not _same_class(gw, src, bucket, rule):
+            return await _copy_data(gw, src, bucket, key, chosen, conditions)
+        return await _by_reference(gw, src, bucket, key, chosen, conditions)
+    except ObjectChanged as error:
+        raise S3Error("OperationAborted", "the source changed while it was copied") from error
+
+
+def _same_class(gw: Gateway, src: ObjectState, bucket: Bucket, rule: PlacementRule) -> bool:
+    if src.manifest is None:
+        return True
+    return places.manifest_pool_name(gw, src.bucket, src.manifest) == places.tail_pool_name(gw, rule)
+
+
+async def _onto_itself(
+    gw: Gateway, src: ObjectState, bucket: Bucket, key: str, attrs: dict[str, bytes], conditions: Conditions | None,
+) -> ObjectState:
+    manifest = src.manifest
+    if manifest is None:
+        manifest = plain_manifest(
+            src.obj, src.size, src.size, max(src.size, gw.options.rgw_max_chunk_size), gw.options.rgw_obj_stripe_size,
+            f".{random_text(31)}_", places.bucket_rule(bucket), places.bucket_rule(bucket),
+        )
+    data = await read_head(src, 0, src.head_size)
+    tail_tag = src.attrs.get(TAIL_TAG) or src.idtag
+    state, _ = await put_head(gw, HeadWrite(bucket, key, attrs, manifest, data, tail_tag=tail_tag, conditions=conditions, expect=src))
+    return state
+
+
+async def _copy_small(
+    gw: Gateway, src: ObjectState, bucket: Bucket, key: str, attrs: dict[str, bytes], rule: PlacementRule, conditions: Conditions | None,
+) -> ObjectState:
+    data = await read_all(gw, src, 0, src.size)
+    manifest = plain_manifest(
+        Obj(bucket.info.bucket, "", key, ""), src.size, src.size, gw.options.rgw_max_chunk_size, gw.options.rgw_obj_stripe_size,
+        f".{random_text(31)}_", rule, places.bucket_rule(bucket),
+    )
+    state, _ = await put_head(gw, HeadWrite(bucket, key, attrs, manifest, data, conditions=conditions))
+    return state
+
+
+async def _copy_data(
+    gw: Gateway, src: ObjectState, bucket: Bucket, key: str, attrs: dict[str, bytes], conditions: Conditions | None,
+) -> ObjectState:
+    from rgw.core.reader import read
+
+    writer = ObjectWriter(gw, bucket, key, attrs)
+    try:
+        async for data in read(gw, src):
+            await writer.write(data)
+        return await writer.complete(src.etag, conditions=conditions)
+    finally:
+        await writer.abort()
+
+
+def _destination_manifest(source: ObjManifest, obj: Obj) -> ObjManifest:
+    """The source's manifest for a new object: the tails keep their names, hence bucket and version are named where they differ."""
+    if source.explicit_objs:
+        return replace(source, obj=obj)
+    bucket, instance = tail_bucket(source), tail_instance(source)
+    here = (bucket.tenant, bucket.name, bucket.bucket_id) == (obj.bucket.tenant, obj.bucket.name, obj.bucket.bucket_id)
+    return replace(source, obj=obj, tail_bucket=None if here else bucket, tail_instance=None if instance == obj.instance else instance)
+
+
+def _moved_head(source: ObjManifest, obj: Obj) -> ObjManifest:
+    """For explicit manifests with own bytes: the piece in the head is renamed to the new head."""
+    manifest = _destination_manifest(source, obj)
+    if not source.explicit_objs:
+        return manifest
+    objs = dict(source.objs)
+    for offset, part in source.objs.items():
+        if (part.loc.bucket.marker, part.loc.ns, part.loc.name, part.loc.instance) == (
+                source.obj.bucket.marker, source.obj.ns, source.obj.name, source.obj.instance):
+            objs[offset] = replace(part, loc=obj)
+    return replace(manifest, objs=objs)
+
+
+async def _by_reference(
+    gw: Gateway, src: ObjectState, bucket: Bucket, key: str, attrs: dict[str, bytes], conditions: Conditions | None,
+) -> ObjectState:
+    assert src.manifest is not None
+    found: list[Piece] = tails(src.manifest)
+    chain = gc_chain(found, places.manifest_pool_name(gw, src.bucket, src.manifest))
+    tag = with_nul(gw.new_tag()).decode()
+    manifest = _moved_head(src.manifest, Obj(bucket.info.bucket, "", key, ""))
+    head = await read_head(src, 0, src.head_size) if src.head_size else None
+    kept = False
+    try:
+        if await take_references(gw, chain, tag):
+            raise ObjectChanged(src.head_oid)
+        write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions)
+        state, won = await put_head(gw, write)
+        kept = won
+        return state
+    except store_errors.TimedOut:
+        kept = True  # the head may yet appear, so its references must stay
+        raise
+    finally:
+        if not kept:
+            await put_references(gw, chain, tag)

@@ -1,0 +1,54 @@
+"""Removing objects."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rgw.core.conditions import Conditions, check
+from rgw.core.head import existing_head, free_tail, require_unversioned, shown_etag
+from rgw.core.index import IndexKey
+from rgw.core.indexed import IndexChange
+from rgw.core.state import IDTAG, OLH_PREFIX
+from rgw.formats.cls_rgw import ObjRemoveOp
+from rgw.formats.index import DirEntryMeta
+from rgw.store import classes
+from rgw.store import errors as store_errors
+from rgw.store.interface import WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+
+async def delete(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None) -> bool:
+    """Removes an object; whether there was one. Its tail goes to the garbage collector.
+
+    S3Error PreconditionFailed, or NoSuchKey for If-Match without an object; NotImplemented in versioned buckets.
+    """
+    require_unversioned(bucket)
+    if version_id not in ("", "null"):
+        return False  # an unversioned bucket holds no such version
+    while True:
+        state = await existing_head(gw, bucket, key)
+        check(conditions, shown_etag(state))
+        if state is None:
+            return False
+        change = await IndexChange.prepare(gw, bucket, IndexKey.of(key), delete=True, tag="_" + gw.new_tag())
+        op = WriteOp().cmpxattr(IDTAG, state.idtag).call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
+        removed = False
+        try:
+            await state.head_pool.write(state.head_oid, op, locator=state.head_locator)
+            removed = True
+        except store_errors.NotFound:
+            removed = True  # another delete was faster; the index entry may be left over, so that is completed too
+            state.manifest = None
+        except store_errors.Cancelled:
+            continue  # replaced or changed since it was read: look again
+        finally:
+            if not removed:
+                await change.cancel()
+        await change.complete(state.head_pool.pool_id, 0, DirEntryMeta(category=0, mtime=time.time_ns()))
+        if state.manifest is not None:
+            await free_tail(gw, state)
+        return True

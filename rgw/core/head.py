@@ -1,0 +1,173 @@
+"""Making an object visible: index prepare, the guarded write of its head, index complete, the old tail to the garbage collector."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.conditions import Conditions, check
+from rgw.core.index import IndexKey
+from rgw.core.indexed import IndexChange
+from rgw.core.manifest import gc_chain, part_ranges, tails
+from rgw.core.state import ACL, CONTENT_TYPE, ETAG, IDTAG, MANIFEST, OLH_PREFIX, STORAGE_CLASS, TAIL_TAG, ObjectState, is_olh_only, load, text, with_nul
+from rgw.errors import S3Error
+from rgw.formats import names
+from rgw.formats.acl import AccessControlPolicy
+from rgw.formats.cls_rgw import ObjRemoveOp
+from rgw.formats.index import DirEntryMeta
+from rgw.formats.obj import ObjManifest
+from rgw.store import classes
+from rgw.store import errors as store_errors
+from rgw.store.interface import WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class HeadWrite:
+    """A head to be. ``tail_tag`` None: the new idtag. ``remove_objs``: index entries that go in the same index operation.
+
+    ``expect``: the state that must still be there (copy onto itself); its tail then is kept.
+    """
+
+    bucket: Bucket
+    key: str
+    attrs: dict[str, bytes]
+    manifest: ObjManifest
+    data: bytes | None
+    tail_tag: bytes | None = None
+    conditions: Conditions | None = None
+    remove_objs: list[IndexKey] = field(default_factory=list)
+    expect: ObjectState | None = None
+
+
+def require_unversioned(bucket: Bucket) -> None:
+    """NotImplemented where a write would have to make a version."""
+    if bucket.versioning_enabled or bucket.versioning_suspended:
+        raise S3Error("NotImplemented", "writing to versioned buckets is not implemented yet")
+
+
+def entry_meta(attrs: dict[str, bytes], size: int, mtime: int) -> DirEntryMeta:
+    """What the bucket index tells of an object."""
+    owner, display = "", ""
+    if ACL in attrs:
+        policy = AccessControlPolicy.decode(attrs[ACL])
+        owner, display = policy.owner.id, policy.owner.display_name
+    return DirEntryMeta(
+        category=1, size=size, mtime=mtime, etag=text(attrs.get(ETAG)), owner=owner, owner_display_name=display,
+        content_type=text(attrs.get(CONTENT_TYPE)), accounted_size=size, user_data="", storage_class=text(attrs.get(STORAGE_CLASS)),
+        appendable=False,
+    )
+
+
+async def existing_head(gw: Gateway, bucket: Bucket, key: str) -> ObjectState | None:
+    """The head as it stands now, None if there is none."""
+    try:
+        return await load(gw, bucket, key, raw=True)
+    except S3Error as error:
+        if error.code != "NoSuchKey":
+            raise
+        return None
+
+
+def shown_etag(state: ObjectState | None) -> str | None:
+    """The ETag that conditions compare with, None where there is no object."""
+    return None if state is None or is_olh_only(state.attrs) else state.etag
+
+
+async def free_tail(gw: Gateway, state: ObjectState) -> None:
+    """Hands an unreachable object's tail to the garbage collector."""
+    found = tails(state.manifest)
+    if state.manifest is not None and found:
+        chain = gc_chain(found, places.manifest_pool_name(gw, state.bucket, state.manifest))
+        await gw.gc.enqueue(state.tail_tag, chain)
+
+
+async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
+    """Writes a head. Returns its state and whether it won: if another write was faster, an unconditional one counts as overwritten at once.
+
+    S3Error PreconditionFailed if the conditions do not hold. After any error but a timeout, and after losing, the caller owns the tail.
+    """
+    require_unversioned(write.bucket)
+    tag = gw.new_tag()
+    existing = write.expect
+    conditional = write.conditions is not None and write.conditions.any
+    if conditional and existing is None:
+        existing = await existing_head(gw, write.bucket, write.key)
+        check(write.conditions, shown_etag(existing))
+    change = await IndexChange.prepare(gw, write.bucket, IndexKey.of(write.key), delete=False, tag=tag)
+    settled = False
+    try:
+        while True:
+            try:
+                state = await _write_once(gw, write, tag, existing)
+                break
+            except (store_errors.Exists, store_errors.Cancelled):
+                before, existing = existing, await existing_head(gw, write.bucket, write.key)
+                if conditional:
+                    check(write.conditions, shown_etag(existing))
+                    continue
+                if write.expect is not None and (existing is None or existing.tail_tag != write.expect.tail_tag):
+                    raise S3Error("OperationAborted", "the object changed while it was copied onto itself") from None
+                if before is not None and (existing is None or existing.tail_tag != before.tail_tag):
+                    lost = _state(write, gw, tag, time.time_ns(), before)
+                    return lost, False
+        settled = True
+        await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.size, state.mtime), write.remove_objs)
+    finally:
+        if not settled:
+            await change.cancel()
+    if existing is not None and existing.tail_tag != state.tail_tag:
+        await free_tail(gw, existing)
+    return state, True
+
+
+def _state(write: HeadWrite, gw: Gateway, tag: str, mtime: int, place: ObjectState) -> ObjectState:
+    attrs = _attrs(write, tag)
+    return ObjectState(
+        bucket=write.bucket, key=write.key, version_id="", size=write.manifest.obj_size, mtime=mtime, attrs=attrs, manifest=write.manifest,
+        head_pool=place.head_pool, head_oid=place.head_oid, head_locator=place.head_locator, head_size=len(write.data or b""),
+        parts=part_ranges(write.manifest),
+    )
+
+
+def _attrs(write: HeadWrite, tag: str) -> dict[str, bytes]:
+    idtag = with_nul(tag)
+    own = {IDTAG: idtag, TAIL_TAG: idtag if write.tail_tag is None else write.tail_tag, MANIFEST: write.manifest.encode()}
+    return {**write.attrs, **own}
+
+
+async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectState | None) -> ObjectState:
+    marker = write.bucket.marker
+    ioctx = await places.head_pool(gw, write.bucket)
+    oid, locator = names.raw_name(marker, write.key), names.locator(marker, write.key)
+    mtime = time.time_ns()
+    op = WriteOp(mtime=mtime)
+    if existing is None:
+        op.create(exclusive=True)
+    else:
+        op.cmpxattr(IDTAG, existing.idtag).create().call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
+    attrs = _attrs(write, tag)
+    op.setxattrs(attrs)
+    if write.data is not None:
+        op.write_full(write.data)
+    try:
+        version = (await ioctx.write(oid, op, locator=locator)).version
+    except store_errors.TimedOut:
+        # The write may have happened: look. If it did not (yet), its tail stays, for losing data is worse than leaking some.
+        found = await existing_head(gw, write.bucket, write.key)
+        if found is None or found.idtag != attrs[IDTAG]:
+            raise
+        version = found.version
+    return ObjectState(
+        bucket=write.bucket, key=write.key, version_id="", size=write.manifest.obj_size, mtime=mtime, attrs=attrs, manifest=write.manifest,
+        head_pool=ioctx, head_oid=oid, head_locator=locator, version=version, head_size=len(write.data or b""),
+        parts=part_ranges(write.manifest),
+    )

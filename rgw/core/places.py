@@ -1,0 +1,48 @@
+"""Which pool holds what: heads, tails by placement rule, the objects of multipart uploads. Pools as text (``name`` or ``name:namespace``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rgw.core.manifest import pool_text
+from rgw.formats.basics import PlacementRule
+from rgw.formats.obj import ObjManifest
+from rgw.store.interface import IoCtx
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+
+def bucket_rule(bucket: Bucket) -> PlacementRule:
+    """The bucket's own placement, in the standard storage class: where heads go."""
+    return PlacementRule(bucket.info.placement_rule.name, "")
+
+
+def tail_pool_name(gw: Gateway, rule: PlacementRule) -> str:
+    """The pool of a placement rule's storage class."""
+    return gw.zone.data_pool(rule)
+
+
+def head_pool_name(gw: Gateway, bucket: Bucket) -> str:
+    """The pool of object heads."""
+    return pool_text(bucket.info.bucket.data_pool) or gw.zone.data_pool(bucket_rule(bucket))
+
+
+def extra_pool_name(gw: Gateway, bucket: Bucket) -> str:
+    """The pool of the ``.meta`` objects of multipart uploads."""
+    return pool_text(bucket.info.bucket.data_extra_pool) or gw.zone.extra_pool(bucket_rule(bucket))
+
+
+def manifest_pool_name(gw: Gateway, bucket: Bucket, manifest: ObjManifest) -> str:
+    """The pool of a manifest's tails where its pieces name none."""
+    rule = manifest.tail_placement
+    return gw.zone.data_pool(rule) if rule.name else head_pool_name(gw, bucket)
+
+
+async def head_pool(gw: Gateway, bucket: Bucket) -> IoCtx:
+    return await gw.pool(head_pool_name(gw, bucket))
+
+
+async def extra_pool(gw: Gateway, bucket: Bucket) -> IoCtx:
+    return await gw.pool(extra_pool_name(gw, bucket))

@@ -1,0 +1,107 @@
+"""Reading an object's bytes: several stripes in flight, memory bounded by the window."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.manifest import Piece, pieces
+from rgw.core.state import IDTAG, ObjectState
+from rgw.errors import S3Error
+from rgw.store import errors as store_errors
+from rgw.store.interface import ReadOp
+
+if TYPE_CHECKING:
+    from rgw.core.gateway import Gateway
+
+
+class ObjectChanged(Exception):
+    """The object was replaced or removed while it was read."""
+
+
+async def read_piece(gw: Gateway, pool: str, piece: Piece, guard: tuple[str, bytes] | None = None) -> bytes:
+    """One piece's bytes. ObjectChanged if its RADOS object is gone or too short."""
+    op = ReadOp()
+    if guard is not None:
+        op.cmpxattr(*guard)
+    op.read(piece.start, piece.length)
+    ioctx = await gw.pool(piece.pool or pool)
+    try:
+        data = (await ioctx.read(piece.oid, op, locator=piece.locator)).data
+    except (store_errors.NotFound, store_errors.Cancelled) as error:
+        raise ObjectChanged(piece.oid) from error
+    if len(data) < piece.length:
+        raise ObjectChanged(f"{piece.oid} is shorter than its manifest says")
+    return data
+
+
+async def read_head(state: ObjectState, start: int, length: int) -> bytes:
+    """Bytes of the object's head, from the prefetched ones where they suffice; else guarded by its idtag."""
+    if state.head_data is not None and start + length <= len(state.head_data):
+        return state.head_data[start:start + length]
+    op = ReadOp()
+    if state.idtag:
+        op.cmpxattr(IDTAG, state.idtag)
+    try:
+        data = (await state.head_pool.read(state.head_oid, op.read(start, length), locator=state.head_locator)).data
+    except (store_errors.NotFound, store_errors.Cancelled) as error:
+        raise ObjectChanged(state.head_oid) from error
+    if len(data) < length:
+        raise ObjectChanged(f"{state.head_oid} is shorter than its manifest says")
+    return data
+
+
+def _split(piece: Piece, limit: int) -> Iterator[Piece]:
+    for done in range(0, piece.length, limit):
+        size = min(limit, piece.length - done)
+        yield Piece(piece.offset + done, size, piece.loc, piece.start + done, piece.pool, piece.head)
+
+
+async def read(gw: Gateway, state: ObjectState, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    """Yields the object's bytes ``[offset, offset + length)`` in order. S3Error NotImplemented for transformed objects; ObjectChanged in mid-way.
+
+    ``rgw_get_obj_window_size`` bounds the bytes in flight.
+    """
+    state.require_readable()
+    end = state.size if length is None else min(offset + length, state.size)
+    if offset >= end:
+        return
+    chunk = gw.options.rgw_max_chunk_size
+    if state.manifest is None:
+        wanted: Iterator[Piece] = _split(Piece(offset, end - offset, state.obj, offset, head=True), chunk)
+        pool = ""
+    else:
+        wanted = (part for piece in pieces(state.manifest, offset, end - offset) for part in _split(piece, chunk))
+        pool = places.manifest_pool_name(gw, state.bucket, state.manifest)
+    window = max(gw.options.rgw_get_obj_window_size, chunk)
+    flying: deque[tuple[int, asyncio.Task[bytes]]] = deque()
+    in_flight = 0
+    upcoming = next(wanted, None)
+    try:
+        while upcoming is not None or flying:
+            while upcoming is not None and (not flying or in_flight + upcoming.length <= window):
+                coro = read_head(state, upcoming.start, upcoming.length) if upcoming.head else read_piece(gw, pool, upcoming)
+                flying.append((upcoming.length, asyncio.ensure_future(coro)))
+                in_flight += upcoming.length
+                upcoming = next(wanted, None)
+            size, task = flying[0]
+            data = await task
+            flying.popleft()
+            in_flight -= size
+            yield data
+    finally:
+        for _, task in flying:
+            task.cancel()
+        if flying:
+            await asyncio.gather(*(task for _, task in flying), return_exceptions=True)
+
+
+async def read_all(gw: Gateway, state: ObjectState, offset: int, length: int) -> bytes:
+    """A short range in one piece. S3Error OperationAborted if the object changed meanwhile."""
+    try:
+        return b"".join([data async for data in read(gw, state, offset, length)])
+    except ObjectChanged as error:
+        raise S3Error("OperationAborted", "the object changed while it was read") from error

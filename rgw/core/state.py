@@ -1,0 +1,188 @@
+"""What is known of an object after one look at its head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.manifest import part_ranges
+from rgw.errors import S3Error
+from rgw.formats import names
+from rgw.formats.acl import AccessControlPolicy
+from rgw.formats.basics import Obj
+from rgw.formats.obj import CompressionInfo, ObjManifest, OlhInfo
+from rgw.store import errors as store_errors
+from rgw.store.interface import IoCtx, ReadOp, ReadResult
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+IDTAG = "user.rgw.idtag"
+TAIL_TAG = "user.rgw.tail_tag"
+MANIFEST = "user.rgw.manifest"
+ACL = "user.rgw.acl"
+ETAG = "user.rgw.etag"
+CONTENT_TYPE = "user.rgw.content_type"
+STORAGE_CLASS = "user.rgw.storage_class"
+PG_VER = "user.rgw.pg_ver"
+SOURCE_ZONE = "user.rgw.source_zone"
+COMPRESSION = "user.rgw.compression"
+CRYPT_PREFIX = "user.rgw.crypt."
+OLH_PREFIX = "user.rgw.olh."
+OLH_INFO = "user.rgw.olh.info"
+OLH_IDTAG = "user.rgw.olh.idtag"
+PARTS = "user.rgw.x-pyrgw-parts"  # "number:size number:size ..." + NUL, where the manifest cannot tell the parts
+PREFIX = "user.rgw."
+
+# Attributes that belong to one state of an object's head and never pass from one object to another.
+OWN_ATTRS = frozenset({IDTAG, TAIL_TAG, MANIFEST, PG_VER, SOURCE_ZONE, "refcount"})
+
+
+def text(value: bytes | None) -> str:
+    """An xattr's text without its trailing NULs; "" where it is missing."""
+    return "" if value is None else value.rstrip(b"\0").decode("utf-8", "surrogateescape")
+
+
+def with_nul(value: str) -> bytes:
+    """Text as xattrs hold it."""
+    return value.encode("utf-8", "surrogateescape") + b"\0"
+
+
+@dataclass(slots=True)
+class ObjectState:
+    """An object as its head tells. ``attrs`` are the head's raw xattrs; ``head_data`` the prefetched start of the head, None if not asked for.
+
+    ``version`` is the head's user version, ``mtime`` ns, ``instance`` the RADOS name's version ("" for plain objects and the null version).
+    """
+
+    bucket: Bucket
+    key: str
+    version_id: str
+    size: int
+    mtime: int
+    attrs: dict[str, bytes]
+    manifest: ObjManifest | None
+    head_pool: IoCtx
+    head_oid: str
+    head_locator: str
+    instance: str = ""
+    version: int = 0
+    head_size: int = 0
+    head_data: bytes | None = None
+    parts: list[tuple[int, int, int]] | None = field(default=None)
+
+    @property
+    def etag(self) -> str:
+        return text(self.attrs.get(ETAG))
+
+    @property
+    def content_type(self) -> str:
+        return text(self.attrs.get(CONTENT_TYPE))
+
+    @property
+    def storage_class(self) -> str:
+        return text(self.attrs.get(STORAGE_CLASS))
+
+    @property
+    def idtag(self) -> bytes:
+        return self.attrs.get(IDTAG, b"")
+
+    @property
+    def tail_tag(self) -> str:
+        """The tag of the tail's references, NUL included."""
+        return (self.attrs.get(TAIL_TAG) or self.idtag).decode("utf-8", "surrogateescape")
+
+    @property
+    def acl(self) -> AccessControlPolicy:
+        """The object's policy; the bucket's where it has none."""
+        raw = self.attrs.get(ACL)
+        return self.bucket.acl if raw is None else AccessControlPolicy.decode(raw)
+
+    @property
+    def obj(self) -> Obj:
+        return Obj(self.bucket.info.bucket, "", self.key, self.instance)
+
+    @property
+    def transformed(self) -> bool:
+        """Whether the bytes are stored compressed or encrypted (by radosgw)."""
+        if any(name.startswith(CRYPT_PREFIX) for name in self.attrs):
+            return True
+        raw = self.attrs.get(COMPRESSION)
+        return raw is not None and CompressionInfo.decode(raw).compression_type not in ("", "none")
+
+    def require_readable(self) -> None:
+        """NotImplemented if the bytes are stored transformed."""
+        if self.transformed:
+            raise S3Error("NotImplemented", "objects stored compressed or encrypted cannot be read by this gateway yet")
+
+
+def is_olh_only(attrs: dict[str, bytes]) -> bool:
+    """Whether a head holds the versions' pointer but no object of its own."""
+    return OLH_IDTAG in attrs and MANIFEST not in attrs and ETAG not in attrs
+
+
+def _from_result(bucket: Bucket, key: str, version_id: str, instance: str, ioctx: IoCtx, oid: str, loc: str, result: ReadResult,
+                 prefetched: bool) -> ObjectState:
+    raw = result.xattrs.get(MANIFEST)
+    manifest = ObjManifest.decode(raw) if raw is not None else None
+    parts = part_ranges(manifest)
+    listed = result.xattrs.get(PARTS)
+    if listed is not None:
+        parts = _parse_parts(text(listed))
+    return ObjectState(
+        bucket=bucket, key=key, version_id=version_id, size=result.size if manifest is None else manifest.obj_size, mtime=result.mtime,
+        attrs=result.xattrs, manifest=manifest, head_pool=ioctx, head_oid=oid, head_locator=loc, instance=instance, version=result.version,
+        head_size=result.size, head_data=result.data if prefetched else None, parts=parts,
+    )
+
+
+def _parse_parts(value: str) -> list[tuple[int, int, int]]:
+    found, offset = [], 0
+    for item in value.split():
+        number, _, size = item.partition(":")
+        found.append((int(number), offset, int(size)))
+        offset += int(size)
+    return found
+
+
+def format_parts(parts: list[tuple[int, int]]) -> bytes:
+    """The PARTS xattr of (number, size) pairs."""
+    return with_nul(" ".join(f"{number}:{size}" for number, size in parts))
+
+
+async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, prefetch: bool = False, raw: bool = False) -> ObjectState:
+    """Reads an object's head in one round trip, with its first bytes if ``prefetch``; one more where versions must be followed.
+
+    NoSuchKey or NoSuchVersion if it is not there. ``raw``: the head as it is, without following the pointer of a versioned key.
+    """
+    missing = S3Error("NoSuchVersion" if version_id else "NoSuchKey", Key=key)
+    instance = "" if version_id == "null" else version_id
+    marker = bucket.marker
+    ioctx = await places.head_pool(gw, bucket)
+    for _ in range(8):  # a version that is removed between the pointer and the look is looked up again
+        oid = names.raw_name(marker, key, instance)
+        loc = "" if instance else names.locator(marker, key)
+        op = ReadOp().getxattrs().stat()
+        if prefetch:
+            op.read(0, gw.options.rgw_max_chunk_size)
+        try:
+            result = await ioctx.read(oid, op, locator=loc)
+        except store_errors.NotFound:
+            if version_id or not instance:
+                raise missing from None
+            instance = ""
+            continue
+        if not instance and not version_id and not raw and OLH_INFO in result.xattrs:
+            info = OlhInfo.decode(result.xattrs[OLH_INFO])
+            if info.removed:
+                raise missing
+            if info.target.instance not in ("", "null"):
+                instance = info.target.instance
+                continue
+        elif not instance and not raw and is_olh_only(result.xattrs):
+            raise missing
+        shown = version_id or instance or ("null" if OLH_INFO in result.xattrs else "")
+        return _from_result(bucket, key, shown, instance, ioctx, oid, loc, result, prefetch)
+    raise S3Error("ServiceUnavailable", "the object's versions change too fast")

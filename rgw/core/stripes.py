@@ -1,0 +1,75 @@
+"""Cutting a body into stripes and writing them while more of it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+class StripeSink:
+    """Takes a body in pieces of any size and hands it out in stripes.
+
+    ``put(number, data)`` stores one. Stripe 0 (``first`` bytes at most) is awaited before any other is put; of the rest, ``window`` bytes
+    (at least one stripe) are under way at a time. The first failure is raised by the next ``write`` or by ``finish``.
+    """
+
+    def __init__(self, first: int, stripe: int, window: int, put: Callable[[int, bytes], Awaitable[None]]) -> None:
+        self._first = first
+        self._stripe = stripe
+        self._window = max(window, stripe)
+        self._put = put
+        self._chunks: list[bytes | memoryview] = []
+        self._held = 0
+        self._flying: dict[asyncio.Future[None], int] = {}
+        self._in_flight = 0
+        self._next = 0
+        self.size = 0
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Takes more of the body; waits while the window is full."""
+        view = memoryview(data)
+        self.size += len(view)
+        while len(view):
+            limit = self._stripe if self._next else self._first
+            if self._held == limit:  # only now is it sure that the stripe is not the last
+                await self._emit()
+                continue
+            take = min(limit - self._held, len(view))
+            self._chunks.append(view[:take])
+            self._held += take
+            view = view[take:]
+
+    async def finish(self) -> None:
+        """Stores what is left (an empty body has an empty stripe 0) and waits for everything."""
+        if self._held or self._next == 0:
+            await self._emit()
+        while self._flying:
+            await self._reap()
+
+    async def settle(self) -> None:
+        """Waits until nothing is under way any more, failed or not."""
+        while self._flying:
+            await asyncio.wait(self._flying)
+            for task in [task for task in self._flying if task.done()]:
+                self._in_flight -= self._flying.pop(task)
+                task.exception()  # its failure is what the caller already handles
+
+    async def _emit(self) -> None:
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        number, self._next = self._next, self._next + 1
+        if number == 0:
+            await self._put(0, data)
+            return
+        while self._flying and self._in_flight + len(data) > self._window:
+            await self._reap()
+        self._flying[asyncio.ensure_future(self._put(number, data))] = len(data)
+        self._in_flight += len(data)
+
+    async def _reap(self) -> None:
+        done, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            self._in_flight -= self._flying.pop(task)
+        for task in done:
+            task.result()

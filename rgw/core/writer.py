@@ -1,0 +1,103 @@
+"""Writing an object: tails while the body arrives, the head last. Nothing is visible before ``complete``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.conditions import Conditions
+from rgw.core.head import HeadWrite, put_head, require_unversioned
+from rgw.core.manifest import gc_chain, plain_manifest, random_text, tails
+from rgw.core.state import ETAG, STORAGE_CLASS, ObjectState, text
+from rgw.core.stripes import StripeSink
+from rgw.formats import names
+from rgw.formats.basics import Obj, PlacementRule
+from rgw.store import errors as store_errors
+from rgw.store.interface import WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+
+async def remove_objects(gw: Gateway, pool: str, oids: list[str]) -> None:
+    """Removes RADOS objects that nothing refers to; missing ones are no error."""
+    ioctx = await gw.pool(pool)
+
+    async def remove(oid: str) -> None:
+        try:
+            await ioctx.write(oid, WriteOp().remove())
+        except store_errors.NotFound:
+            log.debug("%s is gone already", oid)
+
+    for i in range(0, len(oids), 32):
+        await asyncio.gather(*(remove(oid) for oid in oids[i:i + 32]))
+
+
+class ObjectWriter:
+    """One object's body. Either ``complete`` or ``abort`` must be called; after an error of ``complete``, ``abort`` removes what was written."""
+
+    def __init__(self, gw: Gateway, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> None:
+        require_unversioned(bucket)
+        self._gw = gw
+        self._bucket = bucket
+        self._key = key
+        self._attrs = attrs
+        self._rule = PlacementRule(bucket.info.placement_rule.name, text(attrs.get(STORAGE_CLASS)))
+        self._pool = places.tail_pool_name(gw, self._rule)
+        self._prefix = f".{random_text(31)}_"
+        self._head = b""
+        self._tails: list[str] = []
+        self._keep = False
+        options = gw.options
+        self._sink = StripeSink(options.rgw_max_chunk_size, options.rgw_obj_stripe_size, options.rgw_put_obj_min_window_size, self._put)
+
+    async def _put(self, number: int, data: bytes) -> None:
+        if number == 0:
+            self._head = data
+            return
+        oid = names.raw_name(self._bucket.marker, f"{self._prefix}{number}", "", "shadow")
+        self._tails.append(oid)
+        ioctx = await self._gw.pool(self._pool)
+        await ioctx.write(oid, WriteOp().write_full(data))
+
+    @property
+    def size(self) -> int:
+        """Bytes taken so far."""
+        return self._sink.size
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Takes more of the body. The data must not change afterwards."""
+        await self._sink.write(data)
+
+    async def complete(self, etag: str, attrs: dict[str, bytes] | None = None, conditions: Conditions | None = None) -> ObjectState:
+        """Makes the object visible. ``attrs`` join those given at the start. S3Error PreconditionFailed."""
+        await self._sink.finish()
+        options = self._gw.options
+        obj = Obj(self._bucket.info.bucket, "", self._key, "")
+        manifest = plain_manifest(
+            obj, self._sink.size, len(self._head), options.rgw_max_chunk_size, options.rgw_obj_stripe_size, self._prefix, self._rule,
+            places.bucket_rule(self._bucket),
+        )
+        merged = {**self._attrs, **(attrs or {}), ETAG: etag.encode()}
+        write = HeadWrite(self._bucket, self._key, merged, manifest, self._head, conditions=conditions)
+        try:
+            state, won = await put_head(self._gw, write)
+        except store_errors.TimedOut:
+            self._keep = True  # the head may yet appear
+            raise
+        self._keep = True
+        if not won and self._tails:
+            await self._gw.gc.enqueue(state.tail_tag, gc_chain(tails(manifest), self._pool))
+        return state
+
+    async def abort(self) -> None:
+        """Removes every tail written so far; does nothing after a successful ``complete``."""
+        await self._sink.settle()
+        if not self._keep and self._tails:
+            written, self._tails = self._tails, []
+            await remove_objects(self._gw, self._pool, written)
