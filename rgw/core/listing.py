@@ -1,0 +1,253 @@
+"""Listings: the sorted union of a bucket's index shards, read in parallel and no further than needed (formats page, 5.8)."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rgw.errors import S3Error
+from rgw.formats import cls_rgw
+from rgw.formats.index import ClsObjKey, DirEntry
+from rgw.formats.names import bucket_shard, index_name
+from rgw.store import classes
+from rgw.store.errors import ClassError, NotFound
+from rgw.store.interface import IoCtx, ReadOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+_FLAG_VER, _FLAG_CURRENT, _FLAG_DELETE_MARKER, _FLAG_COMMON_PREFIX = 1, 2, 4, 0x8000
+_LAST = "\U0010ffff"  # sorts after every other character
+_EFBIG = -27          # bucket_list: nothing visible in the window
+_PAGE = 1000          # the most entries that the class returns
+_RETRIES = 8
+
+
+@dataclass(slots=True)
+class Listing:
+    """A page of a listing. ``next_marker`` (a key or a common prefix) is where the next page goes on, if ``truncated``."""
+
+    entries: list[DirEntry] = field(default_factory=list)  # names are the objects' keys
+    common_prefixes: list[str] = field(default_factory=list)
+    truncated: bool = False
+    next_marker: str = ""
+    next_version_marker: str = ""
+
+
+class _Shard:
+    """The visible entries of one shard, in order, fetched page by page. Names in it are index names."""
+
+    def __init__(self, ioctx: IoCtx, oid: str, request: cls_rgw.ListOp, *, hide_namespaces: bool) -> None:
+        self._ioctx = ioctx
+        self._oid = oid
+        self._request = request
+        self._hide = hide_namespaces
+        self._more = True
+        self.page: list[DirEntry] = []  # the next entry last
+
+    async def fill(self) -> bool:
+        """Makes sure that there is a next entry; False at the end."""
+        while not self.page and self._more:
+            await self._fetch()
+        return bool(self.page)
+
+    async def _fetch(self) -> None:
+        request = self._request
+        for _ in range(_RETRIES):
+            try:
+                reply = (await self._ioctx.read(self._oid, ReadOp().call(classes.BUCKET_LIST(request)))).reply
+                break
+            except ClassError as error:
+                if error.code != _EFBIG or request.num_entries >= 64 * _PAGE:
+                    raise
+                request = replace(request, num_entries=request.num_entries * 4)
+        else:
+            raise S3Error("ServiceUnavailable")
+        self._more = reply.truncated
+        start = reply.marker if reply.truncated else None
+        page: list[DirEntry] = []
+        for entry in reply.dir.entries.values():
+            if entry.flags & _FLAG_COMMON_PREFIX == 0 and not entry.exists and not entry.flags & _FLAG_DELETE_MARKER:
+                continue
+            if self._hide and entry.name.startswith("_") and not entry.name.startswith("__"):
+                # a namespace (uploads in progress): go on behind all of them, they lie around the escaped names "__..."
+                behind = "_^" + _LAST if entry.name[1:2] < "_" else "_" + _LAST
+                if start is not None and start.name < behind:
+                    start = ClsObjKey(name=behind, instance="")
+                continue
+            page.append(entry)
+        if start is not None:
+            if start.name == self._request.start_obj.name and start.instance == self._request.start_obj.instance and not page:
+                self._more = False  # a marker that does not move would never end
+            self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
+        page.reverse()
+        self.page = page
+
+    def skip_behind(self, name: str) -> None:
+        """Goes on after all names that begin with ``name``, without reading them where they are not read yet."""
+        behind = name + _LAST
+        while self.page and self.page[-1].name.startswith(name):
+            self.page.pop()
+        if not self.page and self._more and self._request.start_obj.name < behind:
+            self._request = replace(self._request, start_obj=ClsObjKey(name=behind, instance=""))
+
+
+class Listings:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def objects(
+        self, bucket: Bucket, prefix: str = "", delimiter: str = "", marker: str = "", max_keys: int = 1000, unordered: bool = False,
+    ) -> Listing:
+        """Objects after ``marker`` whose keys begin with ``prefix``, rolled up at ``delimiter``. S3Error NoSuchBucket."""
+        if unordered:
+            if delimiter:
+                raise S3Error("InvalidArgument", "an unordered listing cannot have a delimiter")
+            return await self._retrying(bucket, lambda: self._unordered(bucket, prefix, marker, max_keys))
+        return await self._retrying(bucket, lambda: self._ordered(bucket, prefix, delimiter, marker, None, max_keys))
+
+    async def versions(
+        self, bucket: Bucket, prefix: str = "", delimiter: str = "", key_marker: str = "", version_marker: str = "", max_keys: int = 1000,
+    ) -> Listing:
+        """All versions and delete markers, newest first within a key. ``entry.instance`` is empty for the null version.
+
+        ``version_marker`` (``null`` for the null version) is a version of ``key_marker`` to go on behind.
+        """
+        return await self._retrying(bucket, lambda: self._ordered(bucket, prefix, delimiter, key_marker, version_marker, max_keys))
+
+    async def namespace(self, bucket: Bucket, namespace: str, prefix: str = "", marker: str = "") -> AsyncIterator[DirEntry]:
+        """All entries of a namespace such as ``multipart``, by name; their names are without the namespace."""
+        head = index_name("", namespace)
+        shards = self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)
+        async for entry, _ in _merge(shards):
+            yield replace(entry, name=entry.name[len(head):])
+
+    async def _retrying(self, bucket: Bucket, work) -> Listing:  # type: ignore[no-untyped-def]
+        for attempt in range(_RETRIES):
+            try:
+                return await work()
+            except NotFound:  # a shard is gone: the bucket was resharded or deleted
+                await self._gateway.buckets.reload(bucket)
+                await asyncio.sleep(0.01 * attempt)
+        raise S3Error("NoSuchBucket", BucketName=bucket.name)
+
+    def _shards(
+        self, bucket: Bucket, prefix: str, delimiter: str, marker: str, version: str | None, wanted: int, *, hide: bool,
+    ) -> list[_Shard]:
+        """Streams of all shards, for index names. Each is asked for its share of ``wanted``, and some more against chance."""
+        oids = bucket.index.shards()
+        share = wanted / len(oids)
+        count = min(max(math.ceil(share + 3 * math.sqrt(share)) + 1, self._gateway.options.rgw_list_bucket_min_readahead), _PAGE)
+        request = cls_rgw.ListOp(
+            num_entries=count, filter_prefix=prefix, start_obj=ClsObjKey(name=marker, instance=version or ""),
+            list_versions=version is not None, delimiter=delimiter,
+        )
+        return [_Shard(bucket.index.ioctx, oid, request, hide_namespaces=hide) for oid in oids]
+
+    async def _ordered(self, bucket: Bucket, prefix: str, delimiter: str, marker: str, version: str | None, max_keys: int) -> Listing:
+        result = Listing()
+        if max_keys <= 0:
+            return result
+        # The class looks for the delimiter in escaped names, where a leading "_" is doubled; such delimiters are found here instead.
+        in_class = delimiter if not (delimiter.startswith("_") and not prefix) and version is None else ""
+        start, instance = _escape(marker), version
+        if version == "null":
+            # the null version has no name to start behind: the key's versions are read again, up to and with it
+            instance = ""
+        elif version is not None and not version and marker:
+            start, instance = _escape(marker) + "\1", ""  # all versions of the marker's key are listed
+            start = _escape(marker)
+        if delimiter and marker and (rolled := _rolled(marker, prefix, delimiter)) == marker:
+            start, instance = _escape(marker) + _LAST, "" if version is not None else None
+        shards = self._shards(bucket, _escape(prefix), in_class, start, instance, max_keys + 1, hide=True)
+        count, last_prefix = 0, None
+        async for entry, shard in _merge(shards):
+            rolled_up = bool(entry.flags & _FLAG_COMMON_PREFIX)
+            key = _unescape(entry.name)
+            if version is not None and _seen(entry, key, marker, version):
+                continue
+            common = key if rolled_up else _rolled(key, prefix, delimiter)
+            if common is not None and common == last_prefix:
+                shard.skip_behind(_escape(common))
+                continue
+            if count == max_keys:
+                result.truncated = True
+                break
+            count += 1
+            result.next_version_marker = ""
+            if common is not None:
+                result.common_prefixes.append(common)
+                result.next_marker = last_prefix = common
+                if not rolled_up:
+                    shard.skip_behind(_escape(common))
+            else:
+                entry.name = key
+                result.entries.append(entry)
+                result.next_marker = key
+                if version is not None:
+                    result.next_version_marker = entry.instance or "null"
+        return result
+
+    async def _unordered(self, bucket: Bucket, prefix: str, marker: str, max_keys: int) -> Listing:
+        """Shard after shard; the marker's own shard tells where to go on."""
+        result = Listing()
+        if max_keys <= 0:
+            return result
+        shards = self._shards(bucket, _escape(prefix), "", "", None, max_keys * bucket.index_count, hide=True)
+        first = bucket_shard(marker, bucket.num_shards) if marker and bucket.num_shards else 0
+        for number in range(first, len(shards)):
+            if number == first and marker:
+                shards[number] = self._shards(bucket, _escape(prefix), "", _escape(marker), None, max_keys, hide=True)[number]
+            shard = shards[number]
+            while await shard.fill():
+                entry = shard.page.pop()
+                if len(result.entries) == max_keys:
+                    result.truncated = True
+                    return result
+                entry.name = _unescape(entry.name)
+                result.entries.append(entry)
+                result.next_marker = entry.name
+        return result
+
+
+async def _merge(shards: list[_Shard]) -> AsyncIterator[tuple[DirEntry, _Shard]]:
+    """The union of the shards by name. Entries of equal name keep the order of their shard."""
+    filled = await asyncio.gather(*(shard.fill() for shard in shards))
+    heap = [(shard.page[-1].name, number) for number, shard in enumerate(shards) if filled[number]]
+    heapq.heapify(heap)
+    while heap:
+        name, number = heap[0]
+        shard = shards[number]
+        if shard.page and shard.page[-1].name == name:
+            yield shard.page.pop(), shard
+        if shard.page or await shard.fill():
+            heapq.heapreplace(heap, (shard.page[-1].name, number))
+        else:
+            heapq.heappop(heap)
+
+
+def _escape(text: str) -> str:
+    """A key, or the beginning of keys, as the index has it."""
+    return "_" + text if text.startswith("_") else text
+
+
+def _unescape(name: str) -> str:
+    return name[1:] if name.startswith("__") else name
+
+
+def _rolled(key: str, prefix: str, delimiter: str) -> str | None:
+    """The common prefix that the key falls under, if any."""
+    if not delimiter:
+        return None
+    found = key.find(delimiter, len(prefix))
+    return None if found < 0 else key[:found + len(delimiter)]
+
+
+def _seen(entry: DirEntry, key: str, marker: str, version: str) -> bool:
+    """Whether a version was on an earlier page already, where the class cannot start just behind it."""
+    return bool(marker) and key == marker and not version
