@@ -143,7 +143,7 @@ def bucket(gateway: RunningGateway) -> str:
 
 def need(tool: str) -> str:
     """The path of a client program; a loud skip where it is not installed."""
-    path = shutil.which(tool)
+    path = shutil.which(tool, path=os.pathsep.join((str(BIN), os.environ.get('PATH', os.defpath))))
     if path is None:
         pytest.skip(f"{tool} IS NOT INSTALLED: its walk was not tested")
     return path

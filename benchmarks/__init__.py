@@ -1,0 +1,1 @@
+"""`make bench`: this gateway and its peers, side by side on one machine."""
