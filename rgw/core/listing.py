@@ -71,6 +71,7 @@ class _Shard:
         self._more = reply.truncated
         start = reply.marker if reply.truncated else None
         page: list[DirEntry] = []
+        entry = None
         for entry in reply.dir.entries.values():
             if entry.flags & _FLAG_COMMON_PREFIX == 0 and not entry.exists and not entry.flags & _FLAG_DELETE_MARKER:
                 continue
@@ -82,6 +83,8 @@ class _Shard:
                 continue
             page.append(entry)
         if start is not None:
+            if entry is not None and entry.flags & _FLAG_COMMON_PREFIX and start.name == entry.name:
+                start = ClsObjKey(name=entry.name + _LAST, instance="")  # else the same prefix would come again
             if start.name == self._request.start_obj.name and start.instance == self._request.start_obj.instance and not page:
                 self._more = False  # a marker that does not move would never end
             self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
@@ -155,21 +158,23 @@ class Listings:
             return result
         # The class looks for the delimiter in escaped names, where a leading "_" is doubled; such delimiters are found here instead.
         in_class = delimiter if not (delimiter.startswith("_") and not prefix) and version is None else ""
-        start, instance = _escape(marker), version
-        if version == "null":
-            # the null version has no name to start behind: the key's versions are read again, up to and with it
-            instance = ""
-        elif version is not None and not version and marker:
-            start, instance = _escape(marker) + "\1", ""  # all versions of the marker's key are listed
-            start = _escape(marker)
-        if delimiter and marker and (rolled := _rolled(marker, prefix, delimiter)) == marker:
-            start, instance = _escape(marker) + _LAST, "" if version is not None else None
+        start, instance = _escape(marker), None if version is None else ""
+        skipping = False  # versions of the marker's key, up to and with the null version
+        if delimiter and marker and _rolled(marker, prefix, delimiter) == marker:
+            start += _LAST
+        elif version == "null":
+            skipping = True  # the null version has no id to start behind
+        elif version:
+            instance = version
+        elif version is not None and marker:
+            start += "\0" + _LAST  # behind all versions of the key
         shards = self._shards(bucket, _escape(prefix), in_class, start, instance, max_keys + 1, hide=True)
         count, last_prefix = 0, None
         async for entry, shard in _merge(shards):
             rolled_up = bool(entry.flags & _FLAG_COMMON_PREFIX)
             key = _unescape(entry.name)
-            if version is not None and _seen(entry, key, marker, version):
+            if skipping and key == marker:
+                skipping = bool(entry.instance)
                 continue
             common = key if rolled_up else _rolled(key, prefix, delimiter)
             if common is not None and common == last_prefix:
@@ -198,7 +203,7 @@ class Listings:
         result = Listing()
         if max_keys <= 0:
             return result
-        shards = self._shards(bucket, _escape(prefix), "", "", None, max_keys * bucket.index_count, hide=True)
+        shards = self._shards(bucket, _escape(prefix), "", "", None, max_keys * max(bucket.num_shards, 1), hide=True)
         first = bucket_shard(marker, bucket.num_shards) if marker and bucket.num_shards else 0
         for number in range(first, len(shards)):
             if number == first and marker:
@@ -247,7 +252,3 @@ def _rolled(key: str, prefix: str, delimiter: str) -> str | None:
     found = key.find(delimiter, len(prefix))
     return None if found < 0 else key[:found + len(delimiter)]
 
-
-def _seen(entry: DirEntry, key: str, marker: str, version: str) -> bool:
-    """Whether a version was on an earlier page already, where the class cannot start just behind it."""
-    return bool(marker) and key == marker and not version

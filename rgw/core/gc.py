@@ -1,0 +1,194 @@
+"""Garbage: the tails of deleted objects, queued for a while, then given back reference by reference (formats page, 5.4 and 3.8)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rgw.formats import cls_gc, cls_lock, cls_refcount, cls_rgw, cls_version
+from rgw.formats.basics import ObjVersion
+from rgw.formats.gc import GcObj, GcObjChain, GcObjInfo
+from rgw.formats.names import gc_shard
+from rgw.store import classes
+from rgw.store.errors import Busy, Cancelled, Exists, NotFound, PermissionDenied, StoreError
+from rgw.store.interface import IoCtx, ReadOp, WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+_LOCK = "gc_process"
+_EXCLUSIVE = 1
+_QUEUE_VERSION = ObjVersion(ver=1, tag="")  # of a queue that is initialised
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where entries were listed: the queue, or the omap entries of times before it."""
+
+    queue: bool
+
+
+class GarbageCollector:
+    """The queues ``gc.0`` ... and the worker that empties them."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._task: asyncio.Task[None] | None = None
+        self._cookie = secrets.token_hex(8)
+
+    async def _pool(self) -> IoCtx:
+        return await self._gateway.pool(self._gateway.zone.gc_pool)
+
+    def _oids(self) -> list[str]:
+        return [f"gc.{number}" for number in range(self._gateway.options.rgw_gc_max_objs)]
+
+    @staticmethod
+    def _guarded(version: ObjVersion) -> WriteOp:
+        cond = cls_version.ObjVersionCond(ver=version, cond=cls_version.COND_EQ)
+        return WriteOp().call(classes.VERSION_CHECK_CONDS(cls_version.CheckOp(objv=version, conds=[cond])))
+
+    async def initialise(self) -> None:
+        """Makes the queues that are not there yet."""
+        ioctx, options = await self._pool(), self._gateway.options
+        fresh = ObjVersion(ver=0, tag="")
+        init = cls_gc.QueueInitOp(size=options.rgw_gc_max_queue_size, num_deferred_entries=options.rgw_gc_max_deferred)
+
+        async def one(oid: str) -> None:
+            op = WriteOp().create()
+            op.steps += self._guarded(fresh).steps
+            op.call(classes.GC_QUEUE_INIT(init)).call(classes.VERSION_SET(cls_version.SetOp(objv=_QUEUE_VERSION)))
+            try:
+                await ioctx.write(oid, op)
+            except (Cancelled, Exists):
+                log.debug("%s is initialised already", oid)
+
+        await asyncio.gather(*(one(oid) for oid in self._oids()))
+
+    async def enqueue(self, tag: str, chain: list[GcObj], *, wait: int | None = None) -> None:
+        """Hands objects over to be released under ``tag`` (as in ``user.rgw.tail_tag``, with its NUL) after ``wait`` seconds."""
+        if not chain:
+            return
+        seconds = self._gateway.options.rgw_gc_obj_min_wait if wait is None else wait
+        ioctx, oid = await self._pool(), f"gc.{gc_shard(tag, self._gateway.options.rgw_gc_max_objs)}"
+        request = cls_rgw.GcSetEntryOp(expiration_secs=seconds, info=GcObjInfo(tag=tag, chain=GcObjChain(objs=list(chain)), time=0))
+        try:
+            await ioctx.write(oid, self._guarded(_QUEUE_VERSION).call(classes.GC_QUEUE_ENQUEUE(request)))
+        except (Cancelled, PermissionDenied):
+            await ioctx.write(oid, WriteOp().call(classes.GC_SET_ENTRY(request)))
+
+    async def list(self, include_all: bool = False) -> list[GcObjInfo]:
+        """The entries whose time has come, or all."""
+        ioctx, found = await self._pool(), []
+        for oid in self._oids():
+            for source in (_Source(queue=False), _Source(queue=True)):
+                marker = ""
+                while True:
+                    entries, marker, more = await self._page(ioctx, oid, source, marker, include_all)
+                    found += entries
+                    if not more or not entries:
+                        break
+        return found
+
+    async def _page(self, ioctx: IoCtx, oid: str, source: _Source, marker: str, include_all: bool) -> tuple[list[GcObjInfo], str, bool]:
+        request = cls_rgw.GcListOp(marker=marker, max=self._gateway.options.rgw_gc_max_trim_chunk, expired_only=not include_all)
+        call = classes.GC_QUEUE_LIST_ENTRIES(request) if source.queue else classes.GC_LIST(request)
+        try:
+            reply = (await ioctx.read(oid, ReadOp().call(call))).reply
+        except NotFound:
+            return [], "", False
+        return list(reply.entries), reply.next_marker, reply.truncated
+
+    async def process(self, include_all: bool = False) -> int:
+        """Releases what is due (or all); the number of entries done. Queues that another collector holds are left to it."""
+        ioctx, done = await self._pool(), 0
+        for oid in self._oids():
+            if not await self._acquire(ioctx, oid):
+                continue
+            try:
+                for source in (_Source(queue=False), _Source(queue=True)):
+                    done += await self._drain(ioctx, oid, source, include_all)
+            finally:
+                await self._release(ioctx, oid)
+        return done
+
+    async def _acquire(self, ioctx: IoCtx, oid: str) -> bool:
+        request = cls_lock.LockOp(
+            name=_LOCK, type=_EXCLUSIVE, cookie=self._cookie, tag="", description="",
+            duration=self._gateway.options.rgw_gc_processor_max_time * 1_000_000_000, flags=0,
+        )
+        try:
+            await ioctx.write(oid, WriteOp().call(classes.LOCK_LOCK(request)))
+        except (Busy, Exists):
+            return False
+        return True
+
+    async def _release(self, ioctx: IoCtx, oid: str) -> None:
+        try:
+            await ioctx.write(oid, WriteOp().call(classes.LOCK_UNLOCK(cls_lock.UnlockOp(name=_LOCK, cookie=self._cookie))))
+        except NotFound:
+            log.warning("the lock of %s expired while it was collected", oid)
+
+    async def _drain(self, ioctx: IoCtx, oid: str, source: _Source, include_all: bool) -> int:
+        """Collects one queue, from its front; it stops at the first entry that fails, to be tried again next time."""
+        done = 0
+        while True:
+            entries, _, _ = await self._page(ioctx, oid, source, "", include_all)
+            good = 0
+            for entry in entries:
+                if not await self._collect(entry):
+                    break
+                good += 1
+            if good:
+                if source.queue:
+                    call = classes.GC_QUEUE_REMOVE_ENTRIES(cls_gc.QueueRemoveOp(num_entries=good))
+                else:
+                    call = classes.GC_REMOVE(cls_rgw.GcRemoveOp(tags=[entry.tag for entry in entries[:good]]))
+                await ioctx.write(oid, WriteOp().call(call))
+            done += good
+            if not good or good < len(entries):
+                return done
+
+    async def _collect(self, entry: GcObjInfo) -> bool:
+        """Gives back the entry's references; False if the store refused one."""
+        limit = asyncio.Semaphore(self._gateway.options.rgw_gc_max_concurrent_io)
+        put = classes.REFCOUNT_PUT(cls_refcount.PutOp(tag=entry.tag, implicit_ref=True))
+
+        async def one(obj: GcObj) -> bool:
+            async with limit:
+                try:
+                    await (await self._gateway.pool(obj.pool)).write(obj.oid, WriteOp().assert_exists().call(put), obj.loc)
+                except NotFound:
+                    return True  # done in an earlier run
+                except StoreError as error:
+                    log.warning("cannot release %s in %s: %s", obj.oid, obj.pool, error)
+                    return False
+                return True
+
+        return all(await asyncio.gather(*(one(obj) for obj in entry.chain.objs)))
+
+    def start(self) -> None:
+        """Starts the background worker, unless ``rgw_enable_gc_threads`` is off."""
+        if self._gateway.options.rgw_enable_gc_threads and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="gc")
+
+    async def stop(self) -> None:
+        """Stops the worker; an entry half done is done again by the next one."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                done = await self.process()
+                if done:
+                    log.info("collected the garbage of %d objects", done)
+            except StoreError as error:
+                log.warning("garbage collection stopped: %s", error)
+            await asyncio.sleep(self._gateway.options.rgw_gc_processor_period)
