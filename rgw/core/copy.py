@@ -59,7 +59,8 @@ async def put_references(gw: Gateway, found: Iterable[GcObj], tag: str) -> None:
         async with limit:
             ioctx = await gw.pool(tail.pool)
             try:
-                await ioctx.write(tail.oid, WriteOp().assert_exists().call(classes.REFCOUNT_PUT(RefcountOp(tag=tag, implicit_ref=False))))
+                op = WriteOp().assert_exists().call(classes.REFCOUNT_PUT(RefcountOp(tag=tag, implicit_ref=False)))
+                await ioctx.write(tail.oid, op, locator=tail.loc)
             except (store_errors.NotFound, store_errors.InvalidArgument):
                 return  # gone, or never referenced: nothing is held there
 
@@ -183,17 +184,12 @@ async def _by_reference(
     tag = with_nul(gw.new_tag()).decode()
     manifest = _moved_head(src.manifest, Obj(bucket.info.bucket, "", key, ""))
     head = await read_head(src, 0, src.head_size) if src.head_size else None
-    kept = False
+    write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions)
     try:
         if await take_references(gw, chain, tag):
             raise ObjectChanged(src.head_oid)
-        write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions)
-        state, won = await put_head(gw, write)
-        kept = won
+        state, _ = await put_head(gw, write)
         return state
-    except store_errors.TimedOut:
-        kept = True  # the head may yet appear, so its references must stay
-        raise
     finally:
-        if not kept:
+        if not write.may_exist:
             await put_references(gw, chain, tag)

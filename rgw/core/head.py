@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 class HeadWrite:
     """A head to be. ``tail_tag`` None: the new idtag. ``remove_objs``: index entries that go in the same index operation.
 
-    ``expect``: the state that must still be there (copy onto itself); its tail then is kept.
+    ``expect``: the state that must still be there (copy onto itself); its tail then is kept. ``may_exist``: the head was, or may have been,
+    written, hence its tail must stay.
     """
 
     bucket: Bucket
@@ -46,6 +47,7 @@ class HeadWrite:
     conditions: Conditions | None = None
     remove_objs: list[IndexKey] = field(default_factory=list)
     expect: ObjectState | None = None
+    may_exist: bool = False
 
 
 def require_unversioned(bucket: Bucket) -> None:
@@ -93,7 +95,7 @@ async def free_tail(gw: Gateway, state: ObjectState) -> None:
 async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     """Writes a head. Returns its state and whether it won: if another write was faster, an unconditional one counts as overwritten at once.
 
-    S3Error PreconditionFailed if the conditions do not hold. After any error but a timeout, and after losing, the caller owns the tail.
+    S3Error PreconditionFailed if the conditions do not hold. Unless ``write.may_exist`` is set afterwards, the caller still owns the tail.
     """
     require_unversioned(write.bucket)
     tag = gw.new_tag()
@@ -122,7 +124,7 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
         settled = True
         await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.size, state.mtime), write.remove_objs)
     finally:
-        if not settled:
+        if not settled and not write.may_exist:
             await change.cancel()
     if existing is not None and existing.tail_tag != state.tail_tag:
         await free_tail(gw, existing)
@@ -158,14 +160,18 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
     op.setxattrs(attrs)
     if write.data is not None:
         op.write_full(write.data)
+    write.may_exist = True
     try:
         version = (await ioctx.write(oid, op, locator=locator)).version
-    except store_errors.TimedOut:
+    except (store_errors.TimedOut, store_errors.Unavailable):
         # The write may have happened: look. If it did not (yet), its tail stays, for losing data is worse than leaking some.
         found = await existing_head(gw, write.bucket, write.key)
         if found is None or found.idtag != attrs[IDTAG]:
             raise
         version = found.version
+    except store_errors.StoreError:
+        write.may_exist = False
+        raise
     return ObjectState(
         bucket=write.bucket, key=write.key, version_id="", size=write.manifest.obj_size, mtime=mtime, attrs=attrs, manifest=write.manifest,
         head_pool=ioctx, head_oid=oid, head_locator=locator, version=version, head_size=len(write.data or b""),

@@ -10,6 +10,7 @@ from rgw.core import copy as copying
 from rgw.core import delete as deleting
 from rgw.core import reader
 from rgw.core.conditions import Conditions
+from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, require_unversioned
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
@@ -57,18 +58,18 @@ class Objects:
 
     async def delete(self, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None) -> bool:
         """Removes an object; whether there was one."""
-        return await deleting.delete(self._gw, bucket, key, version_id, conditions)
+        return await uncancelled(deleting.delete(self._gw, bucket, key, version_id, conditions))
 
     async def copy(self, src: ObjectState, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes] | None = None,
                    conditions: Conditions | None = None, extra: dict[str, bytes] | None = None) -> ObjectState:
         """Copies an object. ``attrs`` None keeps the source's attributes; ``extra`` are set in any case."""
-        return await copying.copy(self._gw, src, bucket, key, attrs=attrs, conditions=conditions, extra=extra)
+        return await uncancelled(copying.copy(self._gw, src, bucket, key, attrs=attrs, conditions=conditions, extra=extra))
 
     async def set_attrs(self, state: ObjectState, changes: Mapping[str, bytes | None]) -> ObjectState:
         """Sets or removes xattrs of the head, data untouched. S3Error NoSuchKey if the object vanished, OperationAborted if it keeps changing."""
         require_unversioned(state.bucket)
         for _ in range(_SET_ATTRS_TRIES):
-            done = await self._set_attrs_once(state, changes)
+            done = await uncancelled(self._set_attrs_once(state, changes))
             if done is not None:
                 return done
             state = await load(self._gw, state.bucket, state.key, state.version_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.conditions import Conditions
+from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, put_head, require_unversioned
 from rgw.core.manifest import gc_chain, plain_manifest, random_text, tails
 from rgw.core.state import ETAG, STORAGE_CLASS, ObjectState, text
@@ -77,6 +78,9 @@ class ObjectWriter:
     async def complete(self, etag: str, attrs: dict[str, bytes] | None = None, conditions: Conditions | None = None) -> ObjectState:
         """Makes the object visible. ``attrs`` join those given at the start. S3Error PreconditionFailed."""
         await self._sink.finish()
+        return await uncancelled(self._complete(etag, attrs, conditions))
+
+    async def _complete(self, etag: str, attrs: dict[str, bytes] | None, conditions: Conditions | None) -> ObjectState:
         options = self._gw.options
         obj = Obj(self._bucket.info.bucket, "", self._key, "")
         manifest = plain_manifest(
@@ -87,9 +91,8 @@ class ObjectWriter:
         write = HeadWrite(self._bucket, self._key, merged, manifest, self._head, conditions=conditions)
         try:
             state, won = await put_head(self._gw, write)
-        except store_errors.TimedOut:
-            self._keep = True  # the head may yet appear
-            raise
+        finally:
+            self._keep = write.may_exist
         self._keep = True
         if not won and self._tails:
             await self._gw.gc.enqueue(state.tail_tag, gc_chain(tails(manifest), self._pool))

@@ -1,0 +1,283 @@
+"""Completing and aborting multipart uploads: idempotent, safe against each other and against late parts.
+
+Whoever ends an upload holds the lock ``RGWCompleteMultipart`` (radosgw's) and has set ``CLOSING`` on ``.meta``, so that no part is
+recorded or replaced any more. The object's tail_tag is the upload id: by it a retry finds that the work is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.conditions import Conditions
+from rgw.core.copy import put_references
+from rgw.core.finish import uncancelled
+from rgw.core.head import HeadWrite, existing_head, put_head
+from rgw.core.index import IndexKey
+from rgw.core.indexed import IndexChange
+from rgw.core.manifest import Piece, explicit_manifest, gc_chain, gc_obj, joined_manifest, random_text, tails
+from rgw.core.part_copy import pooled
+from rgw.core.parts import free_parts
+from rgw.core.state import ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
+from rgw.core.uploads import CLOSED_PART, CLOSING, INTENT, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
+from rgw.core.writer import remove_objects
+from rgw.errors import S3Error
+from rgw.formats.cls_lock import LockOp, UnlockOp
+from rgw.formats.gc import GcObj, GcObjChain
+from rgw.formats.index import DirEntryMeta
+from rgw.formats.obj import ObjManifest
+from rgw.store import classes
+from rgw.store import errors as store_errors
+from rgw.store.interface import ReadOp, WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+LOCK_NAME = "RGWCompleteMultipart"
+_LOCK_SECONDS = 600  # radosgw's own
+_LOCK_WAIT = 60.0    # seconds to wait for another one who ends the upload
+_EXCLUSIVE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedPart:
+    """A part as a Complete request names it; ETag without quotes."""
+
+    number: int
+    etag: str
+    checksums: dict[str, str] | None = None
+
+
+AttrsOf = Callable[[list[Part]], dict[str, bytes]]
+
+
+def combined_etag(etags: list[str]) -> str:
+    """The MD5 of the parts' MD5s, and their number. S3Error InvalidPart for what is no MD5."""
+    try:
+        joined = b"".join(bytes.fromhex(etag) for etag in etags)
+    except ValueError:
+        raise S3Error("InvalidPart") from None
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(etags)}"
+
+
+async def _close(upload: Upload) -> str:
+    """Locks and closes the upload; waits while somebody else has it. Returns the lock's cookie. S3Error NoSuchUpload if it ended."""
+    cookie = random_text(16)
+    lock = LockOp(
+        name=LOCK_NAME, type=_EXCLUSIVE, cookie=cookie, tag="", description="", duration=_LOCK_SECONDS * 1_000_000_000, flags=0)
+    deadline = time.monotonic() + _LOCK_WAIT
+    while True:
+        try:
+            op = WriteOp().assert_exists().call(classes.LOCK_LOCK(lock)).setxattr(CLOSING, b"1")
+            await upload.pool.write(upload.meta_oid, op)
+            return cookie
+        except store_errors.NotFound:
+            raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
+        except (store_errors.Busy, store_errors.Exists):
+            if time.monotonic() > deadline:
+                raise S3Error("OperationAborted", "the upload is being completed or aborted by another request") from None
+            await asyncio.sleep(0.05)
+
+
+async def _reopen(upload: Upload, cookie: str, closed: list[Part]) -> None:
+    op = WriteOp().assert_exists()
+    if closed:
+        _rename(op, closed, CLOSED_PART, PART)
+    op.rmxattr(CLOSING).call(classes.LOCK_UNLOCK(UnlockOp(name=LOCK_NAME, cookie=cookie)))
+    await upload.pool.write(upload.meta_oid, op)
+
+
+def _rename(op: WriteOp, parts: list[Part], old: bytes, new: bytes) -> None:
+    op.omap_set({part_omap_key(part.number, new): part.info.encode() for part in parts if part.info is not None})
+    op.omap_rm([part_omap_key(part.number, old) for part in parts])
+
+
+def _select(gw: Gateway, parts: list[Part], wanted: list[CompletedPart]) -> list[Part]:
+    """The recorded parts that the request names. S3Error as S3 gives them."""
+    if not wanted:
+        raise S3Error("MalformedXML")
+    recorded = {part.number: part for part in parts}
+    chosen: list[Part] = []
+    for item in wanted:
+        if chosen and item.number <= chosen[-1].number:
+            raise S3Error("InvalidPartOrder")
+        part = recorded.get(item.number)
+        if part is None or part.etag != item.etag.strip('"'):
+            raise S3Error("InvalidPart", PartNumber=str(item.number))
+        for name, value in (item.checksums or {}).items():
+            if name in part.checksums and part.checksums[name] != value:
+                raise S3Error("InvalidPart", PartNumber=str(item.number))
+        chosen.append(part)
+    least = gw.options.rgw_multipart_min_part_size
+    for part in chosen[:-1]:
+        if part.size < least:
+            raise S3Error("EntityTooSmall", PartNumber=str(part.number), ProposedSize=str(part.size), MinSizeAllowed=str(least))
+    return chosen
+
+
+async def _manifest(gw: Gateway, upload: Upload, chosen: list[Part]) -> ObjManifest:
+    if not any(part.by_reference or part.manifest.explicit_objs for part in chosen):
+        return joined_manifest(upload.final_obj, [part.manifest for part in chosen], upload.placement)
+    found: list[Piece] = []
+    offset = 0
+    for part in chosen:
+        for piece in await part_pieces(gw, upload, part):
+            found.append(Piece(offset + piece.offset, piece.length, pooled(piece.loc, piece.pool), piece.start))
+        offset += part.size
+    return explicit_manifest(upload.final_obj, found, offset, 0, upload.placement)
+
+
+def _is_ours(state: ObjectState | None, upload_id: str) -> bool:
+    return state is not None and state.attrs.get(TAIL_TAG, b"").rstrip(b"\0") == upload_id.encode()
+
+
+async def complete(
+    gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], *, conditions: Conditions | None = None,
+    attrs_of: AttrsOf | None = None,
+) -> ObjectState:
+    """Makes the object of the named parts; parts not named are freed. A retry after success returns the same object.
+
+    ``attrs_of`` tells further attributes of the object from its parts. S3Error NoSuchUpload, InvalidPart, InvalidPartOrder,
+    EntityTooSmall, MalformedXML, PreconditionFailed.
+    """
+    return await uncancelled(_complete(gw, bucket, key, upload_id, wanted, conditions, attrs_of))
+
+
+async def _complete(
+    gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], conditions: Conditions | None,
+    attrs_of: AttrsOf | None,
+) -> ObjectState:
+    try:
+        upload = await load_upload(gw, bucket, key, upload_id)
+        cookie = await _close(upload)
+    except S3Error as error:
+        if error.code != "NoSuchUpload":
+            raise
+        state = await existing_head(gw, bucket, key)
+        if state is not None and _is_ours(state, upload_id) and state.etag == combined_etag([item.etag.strip('"') for item in wanted]):
+            return state
+        raise
+    before = await existing_head(gw, bucket, key)
+    parts, _, _ = await read_parts(upload)
+    if before is not None and _is_ours(before, upload_id):  # a former Complete died after its head was written
+        await _finish(gw, upload, parts, before.manifest)
+        return before
+    write: HeadWrite | None = None
+    renamed: list[Part] = []
+    try:
+        chosen = _select(gw, parts, wanted)
+        manifest = await _manifest(gw, upload, chosen)
+        attrs = {
+            name: value for name, value in upload.attrs.items()
+            if name not in OWN_ATTRS and name != CLOSING and not name.startswith("lock.")
+        }
+        attrs[ETAG] = combined_etag([part.etag for part in chosen]).encode()
+        if attrs_of is not None:
+            attrs.update(attrs_of(chosen))
+        if manifest.explicit_objs:
+            attrs[PARTS] = format_parts([(part.number, part.size) for part in chosen])
+            renamed = parts
+            op = WriteOp().assert_exists()
+            _rename(op, parts, PART, CLOSED_PART)
+            await upload.pool.write(upload.meta_oid, op)
+        keys = [upload.part_key(part.prefix(upload), part.number) for part in parts]
+        write = HeadWrite(
+            bucket, key, attrs, manifest, None, tail_tag=upload_id.encode(), conditions=conditions, remove_objs=keys)
+        state, won = await put_head(gw, write)
+    except BaseException:
+        if write is None or not write.may_exist:
+            await _reopen(upload, cookie, renamed)
+        raise
+    await _finish(gw, upload, parts, manifest if won else None)
+    return state
+
+
+async def _intents(upload: Upload) -> list[GcObj]:
+    found: list[GcObj] = []
+    start, more = INTENT, True
+    while more:
+        result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, INTENT, PAGE))
+        assert result.omap is not None
+        for start, value in result.omap.values.items():
+            found.extend(GcObjChain.decode(value).objs)
+        more = result.omap.more and bool(result.omap.values)
+    return found
+
+
+async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjManifest | None) -> None:
+    """After the object's head stands (``manifest``; None: there is no object): frees what it does not use, then removes the upload.
+
+    Everything here can be repeated.
+    """
+    pool = places.tail_pool_name(gw, upload.placement)
+    used: set[tuple[str, str]] = set()
+    if manifest is not None:
+        used = {(item.pool, item.oid) for item in gc_chain(tails(manifest), pool)}
+    unused: list[Part] = []
+    ownerless: list[str] = []
+    for part in parts:
+        oid = upload.part_oid(part.prefix(upload), part.number)
+        if (pool, oid) in used:
+            continue
+        if manifest is not None and (part.by_reference or part.size == 0):
+            ownerless.append(oid)
+        else:
+            unused.append(part)
+    await remove_objects(gw, pool, ownerless)
+    if manifest is not None:
+        await free_parts(gw, upload, unused, index=False)
+    else:
+        await _free_all(gw, upload, unused, pool)
+    references = await _intents(upload)
+    if references:
+        await put_references(gw, {(r.pool, r.oid): r for r in references if (r.pool, r.oid) not in used}.values(), upload.upload_id)
+    keys = [upload.part_key(part.prefix(upload), part.number) for part in parts]
+    await _remove_meta(gw, upload, keys)
+
+
+async def _free_all(gw: Gateway, upload: Upload, parts: list[Part], pool: str) -> None:
+    """Hands all parts over in one entry under the upload id, as radosgw's abort does."""
+    chain: list[GcObj] = []
+    ownerless: list[str] = []
+    for part in parts:
+        oid = upload.part_oid(part.prefix(upload), part.number)
+        if part.by_reference:
+            ownerless.append(oid)
+        elif part.size == 0:
+            chain.append(gc_obj(pool, oid))
+        else:
+            chain.extend(gc_chain(await part_pieces(gw, upload, part), pool))
+    await remove_objects(gw, pool, ownerless)
+    if chain:
+        await gw.gc.enqueue(upload.upload_id, chain)
+
+
+async def _remove_meta(gw: Gateway, upload: Upload, keys: list[IndexKey]) -> None:
+    change = await IndexChange.prepare(gw, upload.bucket, upload.meta_key, delete=True, tag="_" + gw.new_tag())
+    try:
+        await upload.pool.write(upload.meta_oid, WriteOp().remove())
+    except store_errors.NotFound:
+        pass  # another gateway removed it; the index entries still have to go
+    await change.complete(upload.pool.pool_id, 0, DirEntryMeta(category=0, mtime=time.time_ns()), keys)
+
+
+async def abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
+    """Ends an upload without an object. S3Error NoSuchUpload, also if it was completed meanwhile."""
+    await uncancelled(_abort(gw, bucket, key, upload_id))
+
+
+async def _abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
+    upload = await load_upload(gw, bucket, key, upload_id)
+    await _close(upload)
+    parts, _, _ = await read_parts(upload)
+    state = await existing_head(gw, bucket, key)
+    if state is not None and _is_ours(state, upload_id):  # a Complete died after its head was written: it counts
+        await _finish(gw, upload, parts, state.manifest)
+        raise S3Error("NoSuchUpload", UploadId=upload_id)
+    await _finish(gw, upload, parts, None)

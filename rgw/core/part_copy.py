@@ -1,0 +1,163 @@
+"""UploadPartCopy by reference: the part holds references on the source's tails, only bytes in the source's head are copied.
+
+The order of steps is that of the formats page, section 12: intent, references, own bytes, part object, record. Other orders lose data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.copy import take_references
+from rgw.core.finish import uncancelled
+from rgw.core.head import entry_meta
+from rgw.core.indexed import IndexChange
+from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces, random_text
+from rgw.core.parts import PartWriter, drop_index_entry, free_parts, record_part
+from rgw.core.reader import ObjectChanged, read, read_head
+from rgw.core.state import ACL, ETAG, IDTAG, MANIFEST, TAIL_TAG, ObjectState, with_nul
+from rgw.core.uploads import CLOSING, INTENT, Part, Upload
+from rgw.core.writer import remove_objects
+from rgw.errors import S3Error
+from rgw.formats.basics import Obj, PlacementRule, Pool
+from rgw.formats.gc import GcObj, GcObjChain
+from rgw.formats.obj import ObjManifest
+from rgw.store import errors as store_errors
+from rgw.store.interface import WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.gateway import Gateway
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+def pooled(obj: Obj, pool: str) -> Obj:
+    """The location with its pool named in it, for explicit manifests: no placement rule is asked then."""
+    return replace(obj, bucket=replace(obj.bucket, data_pool=Pool.parse(pool), data_extra_pool=Pool("", ""), index_pool=Pool("", "")))
+
+
+async def copy_part(gw: Gateway, upload: Upload, number: int, src: ObjectState, offset: int, length: int) -> Part:
+    """Makes ``length`` bytes of ``src`` from ``offset`` on a part of the upload.
+
+    S3Error NoSuchUpload, NotImplemented (a transformed source), OperationAborted if the source changes meanwhile.
+    """
+    src.require_readable()
+    found = [] if src.manifest is None else list(pieces(src.manifest, offset, length))
+    if not any(not piece.head for piece in found) or len(found) > gw.options.rgw_part_copy_max_pieces:
+        return await _really(gw, upload, number, src, offset, length)
+    if gw.options.rgw_part_copy_etag == "md5":
+        digest = hashlib.md5(usedforsecurity=False)
+        async for data in _stream(gw, src, offset, length):
+            await asyncio.to_thread(digest.update, data)
+        etag = digest.hexdigest()
+    else:
+        etag = _etag(src, offset, length)
+    try:
+        return await uncancelled(_by_reference(gw, upload, number, src, found, offset, length, etag))
+    except ObjectChanged as error:
+        raise S3Error("OperationAborted", "the source changed while it was copied") from error
+
+
+def _etag(src: ObjectState, offset: int, length: int) -> str:
+    """The MD5 where it is known without reading; else digits derived from the bytes' identity and the range."""
+    if offset == 0 and length == src.size and _MD5.fullmatch(src.etag):
+        return src.etag
+    identity = f"{src.bucket.marker}\0{src.key}\0{src.instance}\0{src.tail_tag}\0{src.etag}\0{src.size}\0{offset}\0{length}"
+    return hashlib.md5(identity.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+
+
+async def _stream(gw: Gateway, src: ObjectState, offset: int, length: int):  # type: ignore[no-untyped-def]
+    try:
+        async for data in read(gw, src, offset, length):
+            yield data
+    except ObjectChanged as error:
+        raise S3Error("OperationAborted", "the source changed while it was copied") from error
+
+
+async def _really(gw: Gateway, upload: Upload, number: int, src: ObjectState, offset: int, length: int) -> Part:
+    writer = PartWriter(gw, upload, number)
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        async for data in _stream(gw, src, offset, length):
+            await asyncio.to_thread(digest.update, data)
+            await writer.write(data)
+        return await writer.complete(digest.hexdigest())
+    finally:
+        await writer.abort()
+
+
+async def _record_intent(upload: Upload, number: int, chain: list[GcObj]) -> None:
+    key = INTENT + b"%d.%s" % (number, random_text(16).encode())
+    op = WriteOp().assert_exists().cmpxattr(CLOSING, b"").omap_set({key: GcObjChain(objs=chain).encode()})
+    try:
+        await upload.pool.write(upload.meta_oid, op)
+    except (store_errors.NotFound, store_errors.Cancelled):
+        raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
+
+
+async def _by_reference(
+    gw: Gateway, upload: Upload, number: int, src: ObjectState, found: list[Piece], offset: int, length: int, etag: str,
+) -> Part:
+    assert src.manifest is not None
+    source_pool = places.manifest_pool_name(gw, src.bucket, src.manifest)
+    shared = [piece for piece in found if not piece.head]
+    chain = gc_chain(shared, source_pool)
+    await _record_intent(upload, number, chain)
+    if await take_references(gw, chain, upload.upload_id):
+        raise ObjectChanged(src.head_oid)  # just collected; what was taken stays until the upload ends
+    own = b"".join([await read_head(src, piece.start, piece.length) for piece in found if piece.head])
+    listed = [
+        Piece(piece.offset - offset, piece.length, pooled(piece.loc, piece.pool or source_pool), piece.start) for piece in shared
+    ]
+    prefix, manifest, version, mtime, attrs = await _part_object(gw, upload, number, own, listed, length, etag)
+    part_pool = places.tail_pool_name(gw, upload.placement)
+    ioctx = await gw.pool(part_pool)
+    key = upload.part_key(prefix, number)
+    change = await IndexChange.prepare(gw, upload.bucket, key, delete=False, tag=gw.new_tag())
+    await change.complete(ioctx.pool_id, version, entry_meta(attrs, length, mtime))
+    part = Part(number, length, etag, mtime)
+    empty = ObjManifest(
+        obj_size=0, objs={}, explicit_objs=False, obj=upload.final_obj, head_size=0, max_head_size=0, prefix=prefix, rules={},
+        head_placement=PlacementRule("", ""), tail_placement=upload.placement,
+    )
+    try:
+        former = await record_part(gw, upload, part, empty)
+    except S3Error:
+        # The upload ended: its end puts the references. Only the part object, which nothing records, is ours to remove.
+        await remove_objects(gw, part_pool, [upload.part_oid(prefix, number)])
+        await drop_index_entry(gw, upload, key)
+        raise
+    if former is not None:
+        await free_parts(gw, upload, [former])
+    return part
+
+
+async def _part_object(
+    gw: Gateway, upload: Upload, number: int, own: bytes, shared: list[Piece], length: int, etag: str,
+) -> tuple[str, ObjManifest, int, int, dict[str, bytes]]:
+    """Writes the part's object. Returns its prefix, manifest, version, mtime and xattrs."""
+    pool = places.tail_pool_name(gw, upload.placement)
+    ioctx = await gw.pool(pool)
+    prefix = upload.name
+    mtime = time.time_ns()
+    while True:
+        obj = upload.part_obj(prefix, number)
+        first = [Piece(0, len(own), obj, 0)] if own else []
+        manifest = explicit_manifest(obj, first + shared, length, len(own), upload.placement)
+        attrs = {
+            MANIFEST: manifest.encode(), TAIL_TAG: upload.upload_id.encode(), IDTAG: with_nul(gw.new_tag()), ETAG: etag.encode(),
+        }
+        if ACL in upload.attrs:
+            attrs[ACL] = upload.attrs[ACL]
+        op = WriteOp(mtime=mtime).create(exclusive=True).write_full(own).setxattrs(attrs)
+        try:
+            version = (await ioctx.write(upload.part_oid(prefix, number), op)).version
+        except store_errors.Exists:
+            prefix = f"{upload.key}.{random_text(32)}"
+            continue
+        return prefix, manifest, version, mtime, attrs

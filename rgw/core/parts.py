@@ -1,0 +1,167 @@
+"""Uploading one part: written like an object, recorded last. What is not recorded leaves nothing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.finish import uncancelled
+from rgw.core.index import IndexKey
+from rgw.core.indexed import IndexChange
+from rgw.core.manifest import gc_chain, gc_obj, part_manifest, random_text
+from rgw.core.head import entry_meta
+from rgw.core.state import ACL, ETAG, with_nul
+from rgw.core.stripes import StripeSink
+from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces
+from rgw.core.writer import remove_objects
+from rgw.errors import S3Error
+from rgw.formats.index import DirEntryMeta
+from rgw.formats.obj import CompressionInfo, ObjManifest, UploadPartInfo
+from rgw.store import errors as store_errors
+from rgw.store.interface import ReadOp, WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+
+async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjManifest) -> Part | None:
+    """Makes a part count. Returns the former part of its number, for the caller to free. S3Error NoSuchUpload if the upload has ended or is ending."""
+    key = part_omap_key(part.number)
+    info = UploadPartInfo(
+        num=part.number, size=part.size, etag=part.etag, modified=part.mtime, manifest=manifest,
+        cs_info=CompressionInfo(compression_type="none", orig_size=0, compressor_message=None, blocks=[]), accounted_size=part.size,
+    )
+    part.info = info
+    sums = part_omap_key(part.number, SUMS)
+    while True:
+        try:
+            result = await upload.pool.read(upload.meta_oid, ReadOp().getxattrs().omap_get_keys([key]))
+            assert result.omap is not None
+            if result.xattrs.get(CLOSING):
+                raise S3Error("NoSuchUpload", UploadId=upload.upload_id)
+            old = result.omap.values.get(key, b"")
+            op = WriteOp().assert_exists().cmpxattr(CLOSING, b"").omap_cmp(key, old)
+            op.omap_set({key: info.encode(), sums: encode_sums(part.etag, part.checksums)})
+            await upload.pool.write(upload.meta_oid, op)
+            break
+        except store_errors.NotFound:
+            raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
+        except store_errors.Cancelled:
+            continue  # the part was replaced meanwhile, or the upload is ending: look again
+    if not old:
+        return None
+    former = UploadPartInfo.decode(old)
+    return Part(former.num, former.size, former.etag, former.modified, info=former)
+
+
+async def free_parts(gw: Gateway, upload: Upload, parts: list[Part], *, index: bool = True) -> None:
+    """Frees parts that no object uses: own data to the garbage collector, index entries removed if ``index``.
+
+    References that a part holds on others' tails stay until the upload ends.
+    """
+    pool = places.tail_pool_name(gw, upload.placement)
+    for part in parts:
+        if part.by_reference:
+            await remove_objects(gw, pool, [upload.part_oid(part.prefix(upload), part.number)])
+        else:
+            chain = gc_chain(await part_pieces(gw, upload, part), pool)
+            if part.size == 0:
+                chain = [gc_obj(pool, upload.part_oid(part.prefix(upload), part.number))]
+            await gw.gc.enqueue(f"{upload.upload_id}.{part.number}.{random_text(16)}", chain)
+        if index:
+            await drop_index_entry(gw, upload, upload.part_key(part.prefix(upload), part.number))
+
+
+async def drop_index_entry(gw: Gateway, upload: Upload, key: IndexKey) -> None:
+    """Removes one entry from the bucket's index; a missing one is no error."""
+    change = await IndexChange.prepare(gw, upload.bucket, key, delete=True, tag="_" + gw.new_tag())
+    await change.complete(-1, 0, DirEntryMeta(mtime=time.time_ns()))
+
+
+class PartWriter:
+    """One part's body. Either ``complete`` or ``abort`` must be called; ``abort`` after a failed ``complete`` removes what was written."""
+
+    def __init__(self, gw: Gateway, upload: Upload, number: int) -> None:
+        self._gw = gw
+        self._upload = upload
+        self._number = number
+        self._prefix = upload.name
+        self._pool = places.tail_pool_name(gw, upload.placement)
+        self._written: list[str] = []
+        self._indexed = False
+        self._kept = False
+        stripe = gw.options.rgw_obj_stripe_size
+        self._sink = StripeSink(stripe, stripe, gw.options.rgw_put_obj_min_window_size, self._put)
+
+    async def _put(self, stripe: int, data: bytes) -> None:
+        ioctx = await self._gw.pool(self._pool)
+        if stripe:
+            oid = self._upload.part_oid(self._prefix, self._number, stripe)
+            self._written.append(oid)
+            await ioctx.write(oid, WriteOp().write_full(data))
+            return
+        while True:
+            oid = self._upload.part_oid(self._prefix, self._number)
+            try:
+                await ioctx.write(oid, WriteOp().create(exclusive=True).write_full(data))
+            except store_errors.Exists:
+                self._prefix = f"{self._upload.key}.{random_text(32)}"  # the number is taken: this part gets names of its own
+                continue
+            self._written.append(oid)
+            return
+
+    @property
+    def size(self) -> int:
+        """Bytes taken so far."""
+        return self._sink.size
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Takes more of the body. The data must not change afterwards."""
+        await self._sink.write(data)
+
+    async def complete(self, etag: str, checksums: dict[str, str] | None = None) -> Part:
+        """Records the part. S3Error NoSuchUpload if the upload ended meanwhile."""
+        await self._sink.finish()
+        return await uncancelled(self._complete(etag, checksums or {}))
+
+    async def _complete(self, etag: str, checksums: dict[str, str]) -> Part:
+        gw, upload = self._gw, self._upload
+        mtime = time.time_ns()
+        attrs = {ETAG: etag.encode()}
+        if ACL in upload.attrs:
+            attrs[ACL] = upload.attrs[ACL]
+        attrs.update({CHECKSUM_PREFIX + name: with_nul(value) for name, value in checksums.items()})
+        change = await IndexChange.prepare(
+            gw, upload.bucket, upload.part_key(self._prefix, self._number), delete=False, tag=gw.new_tag())
+        self._indexed = True
+        ioctx = await gw.pool(self._pool)
+        op = WriteOp(mtime=mtime).assert_exists().setxattrs(attrs)
+        version = (await ioctx.write(self._written[0], op)).version
+        await change.complete(ioctx.pool_id, version, entry_meta(attrs, self._sink.size, mtime))
+        manifest = part_manifest(
+            upload.final_obj, self._sink.size, self._number, gw.options.rgw_obj_stripe_size, self._prefix, upload.placement)
+        part = Part(self._number, self._sink.size, etag, mtime, checksums)
+        try:
+            former = await record_part(gw, upload, part, manifest)
+        except (store_errors.TimedOut, store_errors.Unavailable):
+            self._kept = True  # it may be recorded: removing its data could lose it
+            raise
+        self._kept = True
+        if former is not None:
+            await free_parts(gw, upload, [former])
+        return part
+
+    async def abort(self) -> None:
+        """Removes what was written; does nothing after a successful ``complete``."""
+        await self._sink.settle()
+        if self._kept:
+            return
+        self._kept = True
+        if self._written:
+            await remove_objects(self._gw, self._pool, self._written)
+        if self._indexed:
+            await drop_index_entry(self._gw, self._upload, self._upload.part_key(self._prefix, self._number))

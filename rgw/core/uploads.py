@@ -1,0 +1,192 @@
+"""A multipart upload in progress: its ``.meta`` object, the records of its parts, and their names (formats page, 5.6 and 12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.index import IndexKey
+from rgw.core.manifest import Piece, pieces, stripe_name
+from rgw.core.state import MANIFEST, STORAGE_CLASS, text
+from rgw.errors import S3Error
+from rgw.formats import names
+from rgw.formats.acl import AccessControlPolicy, AclOwner
+from rgw.formats.basics import Obj, PlacementRule
+from rgw.formats.obj import MultipartUploadInfo, ObjManifest, UploadPartInfo
+from rgw.store import errors as store_errors
+from rgw.store.interface import IoCtx, ReadOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+PART = b"part."
+CLOSED_PART = b"ext.part."  # parts of an upload whose object is being made; radosgw sees no parts then
+SUMS = b"ext.sum."          # checksums of a part: "<etag> <algorithm>=<base64> ..."
+INTENT = b"ext.ref."        # tails that a part copy takes references on
+CLOSING = "user.rgw.x-pyrgw-closing"  # set on .meta while the upload is completed or aborted: no part may be recorded
+CHECKSUM_PREFIX = "user.rgw.x-amz-checksum-"
+PAGE = 1000
+
+
+@dataclass(slots=True)
+class Upload:
+    """An upload as its ``.meta`` object tells. ``mtime`` ns; ``placement`` of the parts."""
+
+    bucket: Bucket
+    key: str
+    upload_id: str
+    attrs: dict[str, bytes]
+    owner: AclOwner
+    mtime: int
+    placement: PlacementRule
+    pool: IoCtx
+
+    @property
+    def name(self) -> str:
+        return f"{self.key}.{self.upload_id}"
+
+    @property
+    def meta_oid(self) -> str:
+        return names.raw_name(self.bucket.marker, f"{self.name}.meta", "", "multipart")
+
+    @property
+    def meta_key(self) -> IndexKey:
+        return IndexKey.multipart(f"{self.name}.meta", self.key)
+
+    @property
+    def storage_class(self) -> str:
+        return text(self.attrs.get(STORAGE_CLASS))
+
+    @property
+    def final_obj(self) -> Obj:
+        return Obj(self.bucket.info.bucket, "", self.key, "")
+
+    def part_obj(self, prefix: str, number: int, stripe: int = 0) -> Obj:
+        """The RADOS object of a part's stripe, as an rgw_obj."""
+        ns, name = stripe_name(prefix, number, stripe)
+        return Obj(self.bucket.info.bucket, ns, name, "")
+
+    def part_oid(self, prefix: str, number: int, stripe: int = 0) -> str:
+        obj = self.part_obj(prefix, number, stripe)
+        return names.raw_name(self.bucket.marker, obj.name, "", obj.ns)
+
+    def part_key(self, prefix: str, number: int) -> IndexKey:
+        return IndexKey.multipart(f"{prefix}.{number}", self.key)
+
+
+@dataclass(slots=True)
+class Part:
+    """An uploaded part: ``checksums`` maps an algorithm in lower case to base64 text; ``info`` is its record."""
+
+    number: int
+    size: int
+    etag: str
+    mtime: int
+    checksums: dict[str, str] = field(default_factory=dict)
+    info: UploadPartInfo | None = None
+
+    @property
+    def manifest(self) -> ObjManifest:
+        assert self.info is not None
+        return self.info.manifest
+
+    @property
+    def by_reference(self) -> bool:
+        """Whether the part's bytes lie in other objects' tails: its record then has an empty manifest."""
+        return not self.manifest.rules and not self.manifest.explicit_objs
+
+    def prefix(self, upload: Upload) -> str:
+        return self.manifest.prefix or upload.name
+
+
+def part_omap_key(number: int, prefix: bytes = PART) -> bytes:
+    return prefix + b"%08d" % number
+
+
+def encode_sums(etag: str, checksums: dict[str, str]) -> bytes:
+    return " ".join([etag, *(f"{name}={value}" for name, value in sorted(checksums.items()))]).encode()
+
+
+def _decode_sums(value: bytes | None, etag: str) -> dict[str, str]:
+    if value is None:
+        return {}
+    first, *rest = value.decode().split(" ")
+    if first != etag:
+        return {}  # of a part that another gateway replaced
+    return dict(item.split("=", 1) for item in rest)
+
+
+async def load_upload(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> Upload:
+    """Reads ``.meta``. S3Error NoSuchUpload."""
+    pool = await places.extra_pool(gw, bucket)
+    oid = names.raw_name(bucket.marker, f"{key}.{upload_id}.meta", "", "multipart")
+    try:
+        result = await pool.read(oid, ReadOp().getxattrs().stat().read(0, 0))
+    except store_errors.NotFound:
+        raise S3Error("NoSuchUpload", UploadId=upload_id) from None
+    placement = MultipartUploadInfo.decode(result.data).dest_placement if result.data else places.bucket_rule(bucket)
+    policy = AccessControlPolicy.decode(result.xattrs["user.rgw.acl"]) if "user.rgw.acl" in result.xattrs else bucket.acl
+    return Upload(bucket, key, upload_id, result.xattrs, policy.owner, result.mtime, placement, pool)
+
+
+async def read_parts(upload: Upload, marker: int = 0, limit: int | None = None) -> tuple[list[Part], bool, int]:
+    """Recorded parts after ``marker``: (parts, whether there are more, version of ``.meta``). S3Error NoSuchUpload.
+
+    Both open and closed records are read; there is only one of a kind at a time.
+    """
+    found: list[Part] = []
+    version = 0
+    for prefix in (PART, CLOSED_PART):
+        start = part_omap_key(marker, prefix)
+        more = True
+        while more and (limit is None or len(found) <= limit):
+            wanted = PAGE if limit is None else min(PAGE, limit + 1 - len(found))
+            op = ReadOp().omap_get(start, prefix, wanted)
+            try:
+                result = await upload.pool.read(upload.meta_oid, op)
+            except store_errors.NotFound:
+                raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
+            assert result.omap is not None
+            version = result.version
+            page = [_part(value) for value in result.omap.values.values()]
+            await _add_sums(upload, page)
+            found.extend(page)
+            more = result.omap.more and bool(page)
+            if page:
+                start = list(result.omap.values)[-1]
+        if found:
+            break
+    if limit is not None and len(found) > limit:
+        return found[:limit], True, version
+    return found, False, version
+
+
+def _part(value: bytes) -> Part:
+    info = UploadPartInfo.decode(value)
+    return Part(info.num, info.size, info.etag, info.modified, info=info)
+
+
+async def _add_sums(upload: Upload, parts: list[Part]) -> None:
+    if not parts:
+        return
+    keys = {part.number: part_omap_key(part.number, SUMS) for part in parts}
+    try:
+        result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get_keys(keys.values()))
+    except store_errors.NotFound:
+        return  # the upload ended between two looks
+    assert result.omap is not None
+    for part in parts:
+        part.checksums = _decode_sums(result.omap.values.get(keys[part.number]), part.etag)
+
+
+async def part_pieces(gw: Gateway, upload: Upload, part: Part) -> list[Piece]:
+    """Where a part's bytes lie, offsets from the part's start, pools named. For a part by reference its own object tells."""
+    pool = places.tail_pool_name(gw, upload.placement)
+    manifest = part.manifest
+    if part.by_reference:
+        ioctx = await gw.pool(pool)
+        result = await ioctx.read(upload.part_oid(part.prefix(upload), part.number), ReadOp().getxattrs())
+        manifest = ObjManifest.decode(result.xattrs[MANIFEST])
+    return [Piece(p.offset, p.length, p.loc, p.start, p.pool or pool, p.head) for p in pieces(manifest)]
