@@ -21,7 +21,7 @@ from rgw.formats.index import ClsObjKey, DirHeader
 from rgw.formats.user import UserInfo
 from rgw.store import classes
 from rgw.store.errors import Cancelled, Exists, NotFound
-from rgw.store.interface import ReadOp, WriteOp
+from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
@@ -43,6 +43,7 @@ class Bucket:
     version: ObjVersion
     entry: SystemObject
     instance: SystemObject
+    index_ioctx: IoCtx
 
     @property
     def name(self) -> str:
@@ -154,7 +155,10 @@ class Buckets:
             except NotFound:  # being resharded or deleted: the entry point has changed, or is about to
                 await asyncio.sleep(0.01 * attempt)
                 continue
-            bucket = Bucket(self._gateway, BucketInfo.decode(instance.data), instance.xattrs, instance.version, entry, instance)
+            info = BucketInfo.decode(instance.data)
+            explicit = info.bucket.index_pool  # of very old buckets, which have their pools of their own
+            index = await self._gateway.pool(explicit) if explicit.name else self._gateway.index_pool(info.placement_rule)
+            bucket = Bucket(self._gateway, info, instance.xattrs, instance.version, entry, instance, index)
             if len(self._known) > self._gateway.options.rgw_cache_lru_size:
                 self._known.clear()
             self._known[oid] = bucket
@@ -167,7 +171,7 @@ class Buckets:
         if new.marker != bucket.marker:
             raise S3Error("NoSuchBucket", BucketName=bucket.name)
         bucket.info, bucket.attrs, bucket.version = new.info, new.attrs, new.version
-        bucket.entry, bucket.instance = new.entry, new.instance
+        bucket.entry, bucket.instance, bucket.index_ioctx = new.entry, new.instance, new.index_ioctx
 
     async def create(
         self, name: str, owner: UserInfo, acl: AccessControlPolicy, *, placement: str = "", object_lock: bool = False,
@@ -205,7 +209,7 @@ class Buckets:
             await metadata.create(zone.meta_root, entry_oid(name, user.tenant), point.encode())
         except Exists:
             await metadata.remove(zone.meta_root, instance_oid(bucket_name))
-            await self._remove_shards(rule, bucket_id, shards)
+            await self._remove_shards(self._gateway.index_pool(rule), bucket_id, shards)
             winner = await self._existing(name, user)
             if winner is None:  # and the winner has deleted it again
                 raise S3Error("OperationAborted") from None
@@ -245,9 +249,7 @@ class Buckets:
         op = WriteOp().create(exclusive=True).call(classes.BUCKET_INIT_INDEX())
         await self._each(shard_names(bucket_id, count), lambda oid: ioctx.write(oid, op))
 
-    async def _remove_shards(self, rule: PlacementRule, bucket_id: str, count: int) -> None:
-        ioctx = self._gateway.index_pool(rule)
-
+    async def _remove_shards(self, ioctx: IoCtx, bucket_id: str, count: int) -> None:
         async def remove(oid: str) -> None:
             try:
                 await ioctx.write(oid, WriteOp().remove())
@@ -348,6 +350,7 @@ class Buckets:
         await self.reload(bucket)
         if await self._has_entries(bucket):
             raise S3Error("BucketNotEmpty", BucketName=bucket.name)
+        await self._abort_uploads(bucket)
         pool, metadata = self._gateway.zone.meta_root, self._gateway.metadata
         try:
             await metadata.remove(pool, entry_oid(bucket.name, bucket.tenant), bucket.entry.version)
@@ -361,7 +364,7 @@ class Buckets:
             await metadata.remove(pool, instance_oid(bucket.info.bucket))
         except NotFound:
             log.warning("bucket %s: its instance object was gone already", bucket.name)
-        await self._remove_shards(bucket.placement, bucket.bucket_id, bucket.num_shards)
+        await self._remove_shards(bucket.index_ioctx, bucket.bucket_id, bucket.num_shards)
         ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
         request = cls_user.RemoveBucketOp(bucket=_user_bucket(bucket.info.bucket))
         try:
@@ -370,9 +373,21 @@ class Buckets:
             log.debug("bucket %s was not in its owner's list", bucket.name)
 
     async def _has_entries(self, bucket: Bucket) -> bool:
-        """Objects, versions, delete markers. Uploads in progress do not count, as in S3, but their entries must be gone (aborted)."""
+        """Objects, versions, delete markers. Uploads in progress do not count, as in S3."""
         found = await self._gateway.listing.versions(bucket, max_keys=1)
         return bool(found.entries)
+
+    async def _abort_uploads(self, bucket: Bucket) -> None:
+        """Ends the uploads in progress, whose data would stay for ever without the bucket."""
+        async for entry in self._gateway.listing.namespace(bucket, "multipart"):
+            key, dot, rest = entry.name.rpartition(".")
+            if dot and rest == "meta" and entry.exists:
+                key, _, upload_id = key.rpartition(".")
+                try:
+                    await self._gateway.multipart.abort(bucket, key, upload_id)
+                except S3Error as error:
+                    if error.code != "NoSuchUpload":
+                        raise
 
     async def sync_stats(self, bucket: Bucket) -> None:
         """Writes the bucket's size and count into its owner's list."""

@@ -64,7 +64,7 @@ class BucketIndex:
 
     @property
     def ioctx(self) -> IoCtx:
-        return self._gateway.index_pool(self._bucket.placement)
+        return self._bucket.index_ioctx
 
     @property
     def zones_trace(self) -> list[str]:

@@ -147,7 +147,7 @@ async def load_zone(cluster: Cluster, options: Options) -> ZoneConfig:
     params = await _load_or_make_params(root, options.rgw_zone)
     group = await _load_or_make_group(root, options.rgw_zonegroup, params)
     if params.meta.id not in group.zones:
-        raise ZoneError(f"zonegroup {group.meta.name} has no zone {params.meta.name}: set rgw_zone and rgw_zonegroup to a pair that belongs together")
+        raise ZoneError(f"zonegroup {group.meta.name} has no zone {params.meta.name}: rgw_zone and rgw_zonegroup do not belong together")
     if len(group.zones) > 1:
         raise ZoneError(f"zonegroup {group.meta.name} has {len(group.zones)} zones: multisite is not supported")
     config = ZoneConfig(params, group)
