@@ -56,7 +56,8 @@ def claim(folder: Path, create: bool) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidArgument(f"{mark} is damaged: {error}") from error
     if not known or version > VERSION:
-        raise InvalidArgument(f"{folder} is a store of format {content['format']!r} {version}; this program knows {FORMAT!r} up to {VERSION}")
+        raise InvalidArgument(f"{folder} is a store of format {content['format']!r} {version}; "
+                              f"this program knows {FORMAT!r} up to {VERSION}")
     return fsid
 
 

@@ -7,7 +7,7 @@ Databases:
 - ``objects``  pool id (4) + hash of the namespace (8) + hash of namespace and name (16) -> Record
 - ``omap``     see omap.py
 - ``blobs``    blob id (8) -> bytes: pieces of objects that are neither inline nor in files
-- ``files``    file id (8) -> length (8): data files in use
+- ``files``    file id (8) -> b"": data files in use
 - ``trash``    file id (8) -> b"": data files to unlink
 """
 
@@ -52,10 +52,10 @@ class PoolRecord:
     id: int
     version: int = 0
     objects: int = 0
-    bytes: int = 0
+    size: int = 0  # bytes of all objects
 
     def encode(self) -> bytes:
-        return _POOL.pack(self.id, self.version, self.objects, self.bytes)
+        return _POOL.pack(self.id, self.version, self.objects, self.size)
 
     @classmethod
     def decode(cls, data: bytes | memoryview) -> PoolRecord:

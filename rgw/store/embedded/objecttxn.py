@@ -352,7 +352,7 @@ class ObjectTxn:
             omap.purge(txn, dbs.omap, map_id)
         pool.version = self._next_version
         pool.objects += self.exists - self._existed
-        pool.bytes += record.size - self._was_size
+        pool.size += record.size - self._was_size
         if not self.exists:
             if self._existed:
                 txn.delete(self._key, db=dbs.objects)

@@ -25,7 +25,8 @@ _PATH_MAX = 100  # of a socket's address
 
 
 class EmbeddedWatch(Watch):
-    def __init__(self, hub: WatchHub, key: bytes, incarnation: int, on_notify: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
+    def __init__(self, hub: WatchHub, key: bytes, incarnation: int, on_notify: Callable[[bytes], None],
+                 on_lost: Callable[[], None]) -> None:
         self._hub = hub
         self.key = key
         self.incarnation = incarnation  # the object's id: a new object under the same name is not watched

@@ -182,7 +182,7 @@ class Writer:
         if self._max_bytes is not None:
             used = self._database.used_bytes(session.txn)
             for _, data in session.txn.cursor(db=self._database.pools):
-                used += PoolRecord.decode(data).bytes
+                used += PoolRecord.decode(data).size
             if used > self._max_bytes:
                 return f"the store has reached its limit of {self._max_bytes} bytes"
         return ""
