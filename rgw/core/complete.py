@@ -20,9 +20,9 @@ from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, existing_head, put_head
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import Piece, explicit_manifest, gc_chain, gc_obj, joined_manifest, random_text, tails
+from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, random_text, tails
 from rgw.core.part_copy import pooled
-from rgw.core.parts import free_parts
+from rgw.core.parts import free_parts, own_objects
 from rgw.core.state import ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
 from rgw.core.uploads import CLOSED_PART, CLOSING, INTENT, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
 from rgw.core.writer import remove_objects
@@ -204,8 +204,9 @@ async def _intents(upload: Upload) -> list[GcObj]:
     while more:
         result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, INTENT, PAGE))
         assert result.omap is not None
-        for start, value in result.omap.values.items():
+        for value in result.omap.values.values():
             found.extend(GcObjChain.decode(value).objs)
+        start = next(reversed(result.omap.values), start)
         more = result.omap.more and bool(result.omap.values)
     return found
 
@@ -246,16 +247,11 @@ async def _free_all(gw: Gateway, upload: Upload, parts: list[Part], pool: str) -
     chain: list[GcObj] = []
     ownerless: list[str] = []
     for part in parts:
-        oid = upload.part_oid(part.prefix(upload), part.number)
-        if part.by_reference:
-            ownerless.append(oid)
-        elif part.size == 0:
-            chain.append(gc_obj(pool, oid))
-        else:
-            chain.extend(gc_chain(await part_pieces(gw, upload, part), pool))
+        own, empty = await own_objects(gw, upload, part, pool)
+        chain.extend(own)
+        ownerless.extend(empty)
     await remove_objects(gw, pool, ownerless)
-    if chain:
-        await gw.gc.enqueue(upload.upload_id, chain)
+    await gw.gc.enqueue(upload.upload_id, chain)
 
 
 async def _remove_meta(gw: Gateway, upload: Upload, keys: list[IndexKey]) -> None:

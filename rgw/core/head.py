@@ -12,13 +12,28 @@ from rgw.core.conditions import Conditions, check
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import gc_chain, part_ranges, tails
-from rgw.core.state import ACL, CONTENT_TYPE, ETAG, IDTAG, MANIFEST, OLH_PREFIX, STORAGE_CLASS, TAIL_TAG, ObjectState, is_olh_only, load, text, with_nul
+from rgw.core.state import (
+    ACL,
+    CONTENT_TYPE,
+    ETAG,
+    IDTAG,
+    MANIFEST,
+    OLH_PREFIX,
+    STORAGE_CLASS,
+    TAIL_TAG,
+    ObjectState,
+    is_olh_only,
+    load,
+    text,
+    with_nul,
+)
 from rgw.errors import S3Error
 from rgw.formats import names
 from rgw.formats.acl import AccessControlPolicy
 from rgw.formats.cls_rgw import ObjRemoveOp
 from rgw.formats.index import DirEntryMeta
 from rgw.formats.obj import ObjManifest
+from rgw.formats.user import UserInfo
 from rgw.store import classes
 from rgw.store import errors as store_errors
 from rgw.store.interface import WriteOp
@@ -54,6 +69,13 @@ def require_unversioned(bucket: Bucket) -> None:
     """NotImplemented where a write would have to make a version."""
     if bucket.versioning_enabled or bucket.versioning_suspended:
         raise S3Error("NotImplemented", "writing to versioned buckets is not implemented yet")
+
+
+def with_acl(attrs: dict[str, bytes], owner: UserInfo | None) -> dict[str, bytes]:
+    """The attributes with an ACL: the owner's private one where they have none."""
+    if ACL in attrs or owner is None:
+        return dict(attrs)
+    return {**attrs, ACL: AccessControlPolicy.private(owner.user_id.text(), owner.display_name).encode()}
 
 
 def entry_meta(attrs: dict[str, bytes], size: int, mtime: int) -> DirEntryMeta:
@@ -101,8 +123,8 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     tag = gw.new_tag()
     existing = write.expect
     conditional = write.conditions is not None and write.conditions.any
-    if conditional and existing is None:
-        existing = await existing_head(gw, write.bucket, write.key)
+    if conditional:
+        existing = existing or await existing_head(gw, write.bucket, write.key)
         check(write.conditions, shown_etag(existing))
     change = await IndexChange.prepare(gw, write.bucket, IndexKey.of(write.key), delete=False, tag=tag)
     settled = False

@@ -78,7 +78,8 @@ def _explicit(manifest: ObjManifest, offset: int, end: int) -> Iterator[Piece]:
         if low >= high:
             continue
         part = manifest.objs[start]
-        yield Piece(low, high - low, part.loc, part.loc_ofs + low - start, pool_text(part.loc.bucket.data_pool), _same(part.loc, manifest.obj))
+        pool = pool_text(part.loc.bucket.data_pool)
+        yield Piece(low, high - low, part.loc, part.loc_ofs + low - start, pool, _same(part.loc, manifest.obj))
 
 
 def pieces(manifest: ObjManifest, offset: int = 0, length: int | None = None) -> Iterator[Piece]:
@@ -141,7 +142,9 @@ def gc_obj(pool: str, oid: str, locator: str = "") -> GcObj:
     return GcObj(pool=pool, oid=oid, loc=locator, key=ClsObjKey(name=oid, instance=""))
 
 
-def plain_manifest(obj: Obj, size: int, head_size: int, max_head: int, stripe: int, prefix: str, tail: PlacementRule, head: PlacementRule) -> ObjManifest:
+def plain_manifest(
+    obj: Obj, size: int, head_size: int, max_head: int, stripe: int, prefix: str, tail: PlacementRule, head: PlacementRule,
+) -> ObjManifest:
     """The manifest of an object written in one go."""
     rule = ManifestRule(start_part_num=0, start_ofs=max_head, part_size=0, stripe_max_size=stripe, override_prefix="")
     return ObjManifest(
@@ -195,7 +198,7 @@ def joined_manifest(obj: Obj, parts: list[ObjManifest], tail: PlacementRule) -> 
 
 
 def explicit_manifest(obj: Obj, found: Iterable[Piece], size: int, own: int, tail: PlacementRule) -> ObjManifest:
-    """A manifest that lists its pieces. ``own`` bytes at its start lie in the object's head (a reference part's copy of the source's head)."""
+    """A manifest that lists its pieces. ``own`` bytes at its start lie in the object's head (as in a part that copied its source's)."""
     objs = {piece.offset: ManifestPart(loc=piece.loc, loc_ofs=piece.start, size=piece.length) for piece in found}
     return ObjManifest(
         obj_size=size, objs=objs, explicit_objs=True, obj=obj, head_size=own, max_head_size=own, prefix="", rules={},

@@ -12,7 +12,7 @@ from rgw.core import places
 from rgw.core.complete import AttrsOf, CompletedPart
 from rgw.core.conditions import Conditions
 from rgw.core.finish import uncancelled
-from rgw.core.head import entry_meta, require_unversioned
+from rgw.core.head import entry_meta, require_unversioned, with_acl
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import random_text
 from rgw.core.part_copy import copy_part
@@ -66,7 +66,7 @@ class Multipart:
     async def create(self, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes]) -> str:
         """Starts an upload and returns its id. ``attrs`` become the object's; the ACL among them names the owner."""
         require_unversioned(bucket)
-        return await uncancelled(self._create(bucket, key, attrs))
+        return await uncancelled(self._create(bucket, key, with_acl(attrs, owner)))
 
     async def _create(self, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> str:
         gw = self._gw
@@ -123,7 +123,8 @@ class Multipart:
         await completing.abort(self._gw, bucket, key, upload_id)
 
     async def list_uploads(
-        self, bucket: Bucket, prefix: str = "", delimiter: str = "", key_marker: str = "", upload_id_marker: str = "", max_uploads: int = 1000,
+        self, bucket: Bucket, prefix: str = "", delimiter: str = "", key_marker: str = "", upload_id_marker: str = "",
+        max_uploads: int = 1000,
     ) -> UploadListing:
         """Uploads in progress by key, then id, after the markers; keys that go on behind ``delimiter`` are rolled up."""
         found: list[UploadEntry] = []

@@ -11,7 +11,7 @@ from rgw.core import delete as deleting
 from rgw.core import reader
 from rgw.core.conditions import Conditions
 from rgw.core.finish import uncancelled
-from rgw.core.head import entry_meta, require_unversioned
+from rgw.core.head import entry_meta, require_unversioned, with_acl
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.reader import ObjectChanged
@@ -53,20 +53,29 @@ class Objects:
 
     def writer(self, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes] | None = None,
                size_hint: int | None = None) -> ObjectWriter:
-        """A writer for a new object. ``attrs`` are raw xattrs and must hold the ACL, which names the owner."""
-        return ObjectWriter(self._gw, bucket, key, attrs or {})
+        """A writer for a new object. ``attrs`` are raw xattrs; without an ACL among them the owner's private one is set."""
+        return ObjectWriter(self._gw, bucket, key, with_acl(attrs or {}, owner))
 
     async def delete(self, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None) -> bool:
         """Removes an object; whether there was one."""
         return await uncancelled(deleting.delete(self._gw, bucket, key, version_id, conditions))
 
-    async def copy(self, src: ObjectState, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes] | None = None,
-                   conditions: Conditions | None = None, extra: dict[str, bytes] | None = None) -> ObjectState:
-        """Copies an object. ``attrs`` None keeps the source's attributes; ``extra`` are set in any case."""
+    async def copy(
+        self, src: ObjectState, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes] | None = None,
+        conditions: Conditions | None = None, extra: dict[str, bytes] | None = None,
+    ) -> ObjectState:
+        """Copies an object. ``attrs`` None keeps the source's attributes; ``extra`` are set in any case.
+
+        Without an ACL in either, the copy is the owner's, privately; without ``owner`` it keeps the source's ACL.
+        """
+        if attrs is not None:
+            attrs = with_acl(attrs, owner)
+        elif owner is not None:
+            extra = with_acl(extra or {}, owner)
         return await uncancelled(copying.copy(self._gw, src, bucket, key, attrs=attrs, conditions=conditions, extra=extra))
 
     async def set_attrs(self, state: ObjectState, changes: Mapping[str, bytes | None]) -> ObjectState:
-        """Sets or removes xattrs of the head, data untouched. S3Error NoSuchKey if the object vanished, OperationAborted if it keeps changing."""
+        """Sets or removes xattrs of the head, data untouched. S3Error NoSuchKey if it vanished, OperationAborted if it keeps changing."""
         require_unversioned(state.bucket)
         for _ in range(_SET_ATTRS_TRIES):
             done = await uncancelled(self._set_attrs_once(state, changes))

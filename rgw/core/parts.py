@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.finish import uncancelled
+from rgw.core.head import entry_meta
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import gc_chain, gc_obj, part_manifest, random_text
-from rgw.core.head import entry_meta
 from rgw.core.state import ACL, ETAG, with_nul
 from rgw.core.stripes import StripeSink
 from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
+from rgw.formats.gc import GcObj
 from rgw.formats.index import DirEntryMeta
 from rgw.formats.obj import CompressionInfo, ObjManifest, UploadPartInfo
 from rgw.store import errors as store_errors
@@ -29,7 +30,10 @@ log = logging.getLogger(__name__)
 
 
 async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjManifest) -> Part | None:
-    """Makes a part count. Returns the former part of its number, for the caller to free. S3Error NoSuchUpload if the upload has ended or is ending."""
+    """Makes a part count. Returns the former part of its number, for the caller to free.
+
+    S3Error NoSuchUpload if the upload has ended or is ending.
+    """
     key = part_omap_key(part.number)
     info = UploadPartInfo(
         num=part.number, size=part.size, etag=part.etag, modified=part.mtime, manifest=manifest,
@@ -64,16 +68,27 @@ async def free_parts(gw: Gateway, upload: Upload, parts: list[Part], *, index: b
     References that a part holds on others' tails stay until the upload ends.
     """
     pool = places.tail_pool_name(gw, upload.placement)
+    chain: list[GcObj] = []
+    ownerless: list[str] = []
     for part in parts:
-        if part.by_reference:
-            await remove_objects(gw, pool, [upload.part_oid(part.prefix(upload), part.number)])
-        else:
-            chain = gc_chain(await part_pieces(gw, upload, part), pool)
-            if part.size == 0:
-                chain = [gc_obj(pool, upload.part_oid(part.prefix(upload), part.number))]
-            await gw.gc.enqueue(f"{upload.upload_id}.{part.number}.{random_text(16)}", chain)
-        if index:
+        own, empty = await own_objects(gw, upload, part, pool)
+        chain.extend(own)
+        ownerless.extend(empty)
+    await remove_objects(gw, pool, ownerless)
+    await gw.gc.enqueue(f"{upload.upload_id}.{random_text(16)}", chain)
+    if index:
+        for part in parts:
             await drop_index_entry(gw, upload, upload.part_key(part.prefix(upload), part.number))
+
+
+async def own_objects(gw: Gateway, upload: Upload, part: Part, pool: str) -> tuple[list[GcObj], list[str]]:
+    """What a part itself owns: RADOS objects for the garbage collector, and names of part objects to remove at once."""
+    oid = upload.part_oid(part.prefix(upload), part.number)
+    if part.by_reference:
+        return [], [oid]
+    if part.size == 0:
+        return [gc_obj(pool, oid)], []
+    return gc_chain(await part_pieces(gw, upload, part), pool), []
 
 
 async def drop_index_entry(gw: Gateway, upload: Upload, key: IndexKey) -> None:

@@ -1,4 +1,7 @@
-"""Which pool holds what: heads, tails by placement rule, the objects of multipart uploads. Pools as text (``name`` or ``name:namespace``)."""
+"""Which pool holds what: heads, tails by placement rule, the objects of multipart uploads.
+
+Pools are text, ``name`` or ``name:namespace``.
+"""
 
 from __future__ import annotations
 

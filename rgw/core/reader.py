@@ -61,8 +61,9 @@ def _split(piece: Piece, limit: int) -> Iterator[Piece]:
 
 
 async def read(gw: Gateway, state: ObjectState, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-    """Yields the object's bytes ``[offset, offset + length)`` in order. S3Error NotImplemented for transformed objects; ObjectChanged in mid-way.
+    """Yields the object's bytes ``[offset, offset + length)`` in order.
 
+    S3Error NotImplemented for transformed objects; ObjectChanged in mid-way.
     ``rgw_get_obj_window_size`` bounds the bytes in flight.
     """
     state.require_readable()

@@ -52,7 +52,7 @@ def with_nul(value: str) -> bytes:
 
 @dataclass(slots=True)
 class ObjectState:
-    """An object as its head tells. ``attrs`` are the head's raw xattrs; ``head_data`` the prefetched start of the head, None if not asked for.
+    """An object as its head tells. ``attrs`` are the head's raw xattrs; ``head_data`` its prefetched start, None if not asked for.
 
     ``version`` is the head's user version, ``mtime`` ns, ``instance`` the RADOS name's version ("" for plain objects and the null version).
     """

@@ -40,7 +40,7 @@ async def remove_objects(gw: Gateway, pool: str, oids: list[str]) -> None:
 
 
 class ObjectWriter:
-    """One object's body. Either ``complete`` or ``abort`` must be called; after an error of ``complete``, ``abort`` removes what was written."""
+    """One object's body. ``complete`` or ``abort`` must be called; after a failed ``complete``, ``abort`` removes what was written."""
 
     def __init__(self, gw: Gateway, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> None:
         require_unversioned(bucket)
