@@ -1,0 +1,90 @@
+"""Finished operations and events of watches, from librados' threads to the event loop: one wake for many."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from rgw.store.errors import Unavailable, from_code
+from rgw.store.librados.binding import ffi, lib
+
+log = logging.getLogger(__name__)
+Finish = Callable[[Any], Any]
+
+
+class CompletionQueue:
+    """Belongs to the event loop that makes it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.c = lib.rb_queue_new()
+        if not self.c:
+            raise Unavailable("no memory or file descriptor for the completion queue")
+        self.pending: dict[int, tuple[asyncio.Future[Any], Finish, str]] = {}
+        self.watches: dict[int, tuple[Callable[[bytes], None], Callable[[], None]]] = {}
+        self.wakes = 0
+        self._idle = asyncio.Event()
+        self.loop.add_reader(lib.rb_queue_fd(self.c), self.drain)
+
+    def expect(self, op: Any, finish: Finish, what: str) -> asyncio.Future[Any]:
+        """A future of ``finish(op)``. A task that stops waiting does not stop the operation: it is freed when it ends."""
+        future = self.loop.create_future()
+        self.pending[int(ffi.cast("uintptr_t", op))] = (future, finish, what)
+        return future
+
+    def drain(self) -> None:
+        """Settles all that is finished."""
+        self.wakes += 1
+        op = lib.rb_queue_take(self.c)
+        while op:
+            following = op.next
+            try:
+                if op.event == 0:
+                    self._settle(op)
+                else:
+                    self._event(op)
+            finally:
+                lib.rb_op_free(op)
+            op = following
+        if not self.pending:
+            self._idle.set()
+
+    def _settle(self, op: Any) -> None:
+        future, finish, what = self.pending.pop(int(ffi.cast("uintptr_t", op)))
+        if future.done():  # its task was cancelled
+            return
+        if op.code < 0:
+            error = from_code(op.code, f"{what}: code {op.code}")
+            error.step = next((i for i in range(op.count) if op.steps[i].code < 0), None)
+            future.set_exception(error)
+            return
+        try:
+            future.set_result(finish(op))
+        except Exception as e:  # a reply that does not decode is the caller's to know
+            future.set_exception(e)
+
+    def _event(self, op: Any) -> None:
+        callbacks = self.watches.get(op.token)
+        if callbacks is None:
+            return  # closed meanwhile
+        try:
+            if op.event == 1:
+                callbacks[0](ffi.buffer(op.data, op.data_len)[:] if op.data_len else b"")
+            else:
+                log.warning("a watch was lost, code %d", op.code)
+                callbacks[1]()
+        except Exception:
+            log.exception("a watch's callback failed")
+
+    async def close(self) -> None:
+        """Waits for what is under way (bounded by librados' own timeouts)."""
+        while self.pending:
+            self._idle.clear()
+            await self._idle.wait()
+        self.loop.remove_reader(lib.rb_queue_fd(self.c))
+
+    def free(self) -> None:
+        """Only after librados is shut down: its threads hold the queue until then."""
+        lib.rb_queue_free(self.c)

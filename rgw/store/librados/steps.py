@@ -1,0 +1,154 @@
+"""Steps of compound operations, from the interface's values to librados and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+from rgw.store.classcall import ClassCall
+from rgw.store.errors import InvalidArgument, NotSupported, from_code
+from rgw.store.interface import OmapPage, ReadResult, Stat, Step, StepKind
+from rgw.store.librados.binding import ffi, lib, text
+
+FIRST_ROOM = 64 * 1024  # for a read to the end, whose length is not known: a second read follows when it is not enough
+_lengths = Struct("=II")
+
+
+class ReadAgain(Exception):
+    """The object was longer than the room for it: read again with ``room`` bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+
+def _arrays(items: list[bytes]) -> tuple[Any, Any, Any]:
+    buffers = [ffi.from_buffer(item) for item in items]
+    return ffi.new("char *[]", buffers), ffi.new("size_t[]", [len(item) for item in items]), buffers
+
+
+def _write(op: Any, i: int, args: Any) -> None:
+    data = ffi.from_buffer(args[1])
+    lib.rb_write(op, data, len(data), args[0])
+
+
+def _write_full(op: Any, i: int, args: Any) -> None:
+    data = ffi.from_buffer(args[0])
+    lib.rb_write_full(op, data, len(data))
+
+
+def _append(op: Any, i: int, args: Any) -> None:
+    data = ffi.from_buffer(args[0])
+    lib.rb_append(op, data, len(data))
+
+
+def _omap_set(op: Any, i: int, args: Any) -> None:
+    keys, key_lens, kept = _arrays(list(args[0].keys()))
+    values, value_lens, kept_too = _arrays(list(args[0].values()))
+    lib.rb_omap_set(op, keys, values, key_lens, value_lens, len(kept))
+    del kept, kept_too
+
+
+def _omap_rm(op: Any, i: int, args: Any) -> None:
+    keys, lens, kept = _arrays(args[0])
+    lib.rb_omap_rm(op, keys, lens, len(kept))
+
+
+def _omap_get_keys(op: Any, i: int, args: Any) -> None:
+    keys, lens, kept = _arrays(args[0])
+    lib.rb_omap_get_keys(op, i, keys, lens, len(kept))
+
+
+def _omap_get(op: Any, i: int, args: Any) -> None:
+    after, prefix, count = args
+    if b"\0" in after or b"\0" in prefix:
+        raise InvalidArgument("librados' C API takes no NUL in the start or prefix of an omap range")
+    lib.rb_omap_get(op, i, after, prefix, count)
+
+
+def _exec(op: Any, i: int, args: Any) -> None:
+    call: ClassCall = args[0]
+    request = call.encode()
+    lib.rb_exec(op, i, call.method.cls.encode(), call.method.name.encode(), request, len(request))
+
+
+def _unsupported(op: Any, i: int, args: Any) -> None:
+    raise NotSupported("librados' C API has no call for omap headers")
+
+
+BUILD: dict[int, Callable[[Any, int, Any], Any]] = {
+    StepKind.CREATE: lambda op, i, a: lib.rb_create(op, a[0]),
+    StepKind.ASSERT_EXISTS: lambda op, i, a: lib.rb_assert_exists(op),
+    StepKind.ASSERT_VERSION: lambda op, i, a: lib.rb_assert_version(op, a[0]),
+    StepKind.CMPXATTR: lambda op, i, a: lib.rb_cmpxattr(op, text(a[0]), a[1], len(a[1])),
+    StepKind.WRITE: _write,
+    StepKind.WRITE_FULL: _write_full,
+    StepKind.APPEND: _append,
+    StepKind.TRUNCATE: lambda op, i, a: lib.rb_truncate(op, a[0]),
+    StepKind.REMOVE: lambda op, i, a: lib.rb_remove(op),
+    StepKind.SETXATTR: lambda op, i, a: lib.rb_setxattr(op, text(a[0]), ffi.from_buffer(a[1]), len(a[1])),
+    StepKind.RMXATTR: lambda op, i, a: lib.rb_rmxattr(op, text(a[0])),
+    StepKind.OMAP_SET: _omap_set,
+    StepKind.OMAP_RM: _omap_rm,
+    StepKind.OMAP_CMP: lambda op, i, a: lib.rb_omap_cmp(op, i, a[0], len(a[0]), a[1], len(a[1])),
+    StepKind.OMAP_SET_HEADER: _unsupported,
+    StepKind.OMAP_CLEAR: lambda op, i, a: lib.rb_omap_clear(op),
+    StepKind.CALL: _exec,
+    StepKind.STAT: lambda op, i, a: lib.rb_stat(op, i),
+    StepKind.GETXATTRS: lambda op, i, a: lib.rb_getxattrs(op, i),
+    StepKind.OMAP_GET: _omap_get,
+    StepKind.OMAP_GET_KEYS: _omap_get_keys,
+    StepKind.OMAP_GET_HEADER: _unsupported,
+}
+
+
+def build(op: Any, steps: list[Step], room: int = FIRST_ROOM) -> None:
+    """Adds ``steps`` to a new C operation; reads to the end get ``room`` bytes and a stat after the last step."""
+    to_end = False
+    for i, (kind, args) in enumerate(steps):
+        if kind == StepKind.READ:
+            length = args[1]
+            to_end = to_end or not length
+            if lib.rb_read(op, i, args[0], length or room) < 0:
+                raise from_code(-12, "no memory for the read")
+        else:
+            BUILD[kind](op, i, args)
+    if to_end:
+        lib.rb_stat(op, len(steps))
+
+
+def pairs(step: Any) -> list[tuple[bytes, bytes]]:
+    """The keys and values that C packed."""
+    if not step.out_len:
+        return []
+    data = ffi.buffer(step.out, step.out_len)[:]
+    found, at, end = [], 0, len(data)
+    while at < end:
+        key_len, value_len = _lengths.unpack_from(data, at)
+        key_end = at + 8 + key_len
+        found.append((data[at + 8 : key_end], data[key_end : key_end + value_len]))
+        at = key_end + value_len
+    return found
+
+
+def result(op: Any, steps: list[Step], room: int = FIRST_ROOM) -> ReadResult:
+    """What a finished read found. ReadAgain if a read to the end did not fit."""
+    out = ReadResult(version=op.version)
+    for i, (kind, args) in enumerate(steps):
+        step = op.steps[i]
+        if kind == StepKind.STAT:
+            out.stat = Stat(step.size, step.sec * 1_000_000_000 + step.nsec)
+        elif kind == StepKind.GETXATTRS:
+            out.xattrs = {name.decode("utf-8", "surrogateescape"): value for name, value in pairs(step)}
+        elif kind == StepKind.READ:
+            if not args[1] and step.out_len == room and op.steps[len(steps)].size - args[0] > room:
+                raise ReadAgain(op.steps[len(steps)].size - args[0])
+            out.data = ffi.buffer(step.out, step.out_len)[:]
+        elif kind == StepKind.CALL:
+            call: ClassCall = args[0]
+            out.replies.append(call.decode_reply(ffi.buffer(step.out, step.out_len)[:] if step.out_len else b""))
+        elif kind == StepKind.OMAP_GET:
+            out.omap = OmapPage(dict(pairs(step)), bool(step.more[0] if isinstance(step.more, bytes) else step.more))
+        elif kind == StepKind.OMAP_GET_KEYS:
+            out.omap = OmapPage(dict(pairs(step)), False)
+    return out
