@@ -226,8 +226,8 @@ async def test_long_omap_keys_stay_in_order(pool):
     assert list((await pool.read("o", ReadOp().omap_get())).omap.values) == left
 
 
-@pytest.mark.parametrize("name", ["x" * 1500, "../../etc/passwd", "a/b//c", "\u0001\u0002", "größe-\U0001f600", "%2F", " ", "a\u0000b"],
-                         ids=["long", "dots", "slashes", "control", "unicode", "percent", "space", "nul"])
+@pytest.mark.parametrize("name", ["x" * 1500, "../../etc/passwd", "a/b//c", "\u0001\u0002", "größe-\U0001f600", "%2F", " "],
+                         ids=["long", "dots", "slashes", "control", "unicode", "percent", "space"])
 async def test_names(pool, name):
     await pool.write(name, WriteOp().write_full(b"x"))
     assert (await pool.read(name, ReadOp().read())).data == b"x"
