@@ -39,7 +39,7 @@ async def test_against_the_model(gateway, filled, prefix, delimiter):
         for _ in range(50):
             page = await gateway.listing.objects(filled, prefix, delimiter, marker, max_keys)
             expected, more = model(AWKWARD, prefix, delimiter, marker, max_keys)
-            assert (shown(page), page.truncated) == (expected, more), (marker, max_keys)
+            assert (shown(page), page.truncated) == (sorted(expected), more), (marker, max_keys)
             seen += expected
             if not page.truncated:
                 break

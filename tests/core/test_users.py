@@ -40,7 +40,9 @@ async def test_objects_are_radosgws(gateway):
 async def test_uniqueness(gateway, what):
     uid, other = unique(), unique()
     await gateway.users.create(uid, "x", email=f"{uid}@x", access_key=f"AK{uid}")
-    arguments = {"uid": (uid, f"{other}@x", f"AK{other}"), "email": (other, f"{uid}@x", f"AK{other}"), "key": (other, f"{other}@x", f"AK{uid}")}
+    arguments = {
+        "uid": (uid, f"{other}@x", f"AK{other}"), "email": (other, f"{uid}@x", f"AK{other}"), "key": (other, f"{other}@x", f"AK{uid}"),
+    }
     name, email, key = arguments[what]
     with pytest.raises(S3Error, match="exists"):
         await gateway.users.create(name, "y", email=email, access_key=key)
