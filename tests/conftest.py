@@ -27,7 +27,8 @@ def missing_ceph() -> str:
 def _import_ceph_fixture() -> None:
     """Takes over the session fixture that starts a Ceph cluster, where Ceph is installed."""
     if not missing_ceph() and importlib.util.find_spec("tests.cephcluster"):
-        globals()["ceph_conf"] = importlib.import_module("tests.cephcluster").ceph_conf
+        module = importlib.import_module("tests.cephcluster")
+        globals().update(ceph_cluster=module.ceph_cluster, ceph_conf=module.ceph_conf)
 
 
 _import_ceph_fixture()

@@ -27,7 +27,10 @@ async def main(folder: str) -> None:
         number = 0
         while True:
             number += 1
-            op = WriteOp().write_full(content(worker, number)).setxattr("n", b"%d" % number).omap_set({b"%06d" % number: b"x"})
+            op = WriteOp().write_full(content(worker, number)).setxattr("n", b"%d" % number)
+            if number == 1:
+                op.omap_clear()  # what the process before left
+            op.omap_set({b"%06d" % number: b"x"})
             await pool.write(f"w{worker}", op)
             if number % 7 == 0:
                 await pool.write(f"extra{worker}", WriteOp().write_full(content(worker, 2)))
