@@ -1,0 +1,82 @@
+"""Reading and writing what an index shard holds: header, directory entries, statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rgw.formats.index import CategoryStats, ClsObjKey, DirEntry, DirEntryMeta, DirHeader
+from rgw.store.embedded.classes import keys
+from rgw.store.embedded.context import ObjectContext
+from rgw.store.errors import InvalidArgument, NotFound
+
+FLAG_VER, FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER_MARKER, FLAG_COMMON_PREFIX = 1, 2, 4, 8, 0x8000
+
+_ROUND = 4096  # statistics count whole blocks of this size
+_U64 = (1 << 64) - 1
+
+
+def read_header(ctx: ObjectContext) -> DirHeader:
+    """NotFound if there is no such shard, InvalidArgument if it was never initialised."""
+    data = ctx.omap_header()
+    if not data:
+        if not ctx.exists:
+            raise NotFound("no such index shard")
+        raise InvalidArgument("the index shard has no header")
+    return DirHeader.decode(data)
+
+
+def write_header(ctx: ObjectContext, header: DirHeader) -> None:
+    """Every header written is a new version of the shard."""
+    header.ver += 1
+    ctx.set_omap_header(header.encode())
+
+
+def read_entry(ctx: ObjectContext, key: bytes) -> DirEntry | None:
+    data = ctx.omap_get(key)
+    return None if data is None else DirEntry.decode(data)
+
+
+def find_entry(ctx: ObjectContext, key: ClsObjKey, delete_marker: bool = False) -> tuple[bytes, DirEntry | None]:
+    """An object's entry and where it stands. For a null version that is not the plain key; ``delete_marker``: a null
+    delete marker is preferred to the null version beside it.
+    """
+    place = keys.object_key(key)
+    entry = read_entry(ctx, place)
+    if entry is None or key.instance or not entry.flags & FLAG_VER_MARKER:
+        return place, entry
+    if delete_marker:
+        place = keys.instance_key(key, null_delete_marker=True)
+        marker = read_entry(ctx, place)
+        if marker is not None:
+            return place, marker
+    place = keys.instance_key(key)
+    return place, read_entry(ctx, place)
+
+
+def plain_items(ctx: ObjectContext, after: bytes = b"", prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    """The shard's items in listing order, without those of the private range amid them."""
+    if after < keys.PRIVATE:
+        for key, value in ctx.omap_iter(after, prefix):
+            if not keys.is_plain(key):
+                break
+            yield key, value
+        yield from ctx.omap_iter(prefix=prefix, start=keys.AFTER_PRIVATE)
+    else:
+        yield from ((key, value) for key, value in ctx.omap_iter(after, prefix) if keys.is_plain(key))
+
+
+def add_stats(header: DirHeader, meta: DirEntryMeta) -> None:
+    _count(header, meta, 1)
+
+
+def subtract_stats(header: DirHeader, meta: DirEntryMeta) -> None:
+    _count(header, meta, -1)
+
+
+def _count(header: DirHeader, meta: DirEntryMeta, sign: int) -> None:
+    stats = header.stats.setdefault(meta.category, CategoryStats())
+    rounded = (meta.accounted_size + _ROUND - 1) // _ROUND * _ROUND
+    stats.num_entries = (stats.num_entries + sign) & _U64
+    stats.total_size = (stats.total_size + sign * meta.accounted_size) & _U64
+    stats.total_size_rounded = (stats.total_size_rounded + sign * rounded) & _U64
+    stats.actual_size = (stats.actual_size + sign * meta.size) & _U64
