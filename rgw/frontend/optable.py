@@ -1,0 +1,100 @@
+"""Every S3 operation, as data. Those without a handler answer NotImplemented by their name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from rgw.errors import S3Error
+from rgw.ops import acl, bucket, copy, delete, listing, multipart, object_read, object_write, service
+from rgw.ops.request import Request, Result
+
+Handler = Callable[[Request], Awaitable[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """A row: ``keys`` are query keys and ``header`` a header that must be there; ``body`` whether the request's body is read."""
+
+    name: str
+    method: str
+    scope: str  # service, bucket or object
+    keys: tuple[str, ...] = ()
+    header: str = ""
+    handler: Handler | None = None
+    body: bool = False
+
+
+OPS: list[Op] = [
+    Op("ListBuckets", "GET", "service", handler=service.list_buckets),
+    Op("GetBucketLocation", "GET", "bucket", ("location",), handler=bucket.location),
+    Op("GetBucketVersioning", "GET", "bucket", ("versioning",), handler=bucket.versioning),
+    Op("GetBucketAcl", "GET", "bucket", ("acl",), handler=acl.get_bucket),
+    Op("PutBucketAcl", "PUT", "bucket", ("acl",), handler=acl.put_bucket, body=True),
+    Op("ListMultipartUploads", "GET", "bucket", ("uploads",), handler=multipart.list_uploads),
+    Op("ListObjectsV2", "GET", "bucket", ("list-type",), handler=listing.list_v2),
+    Op("DeleteObjects", "POST", "bucket", ("delete",), handler=delete.delete_many, body=True),
+    Op("CreateBucket", "PUT", "bucket", handler=bucket.create, body=True),
+    Op("HeadBucket", "HEAD", "bucket", handler=bucket.head),
+    Op("DeleteBucket", "DELETE", "bucket", handler=bucket.delete),
+    Op("ListObjects", "GET", "bucket", handler=listing.list_v1),
+    Op("PostObject", "POST", "bucket"),
+    Op("GetObjectAcl", "GET", "object", ("acl",), handler=acl.get_object),
+    Op("PutObjectAcl", "PUT", "object", ("acl",), handler=acl.put_object, body=True),
+    Op("CreateMultipartUpload", "POST", "object", ("uploads",), handler=multipart.create),
+    Op("CompleteMultipartUpload", "POST", "object", ("uploadId",), handler=multipart.complete, body=True),
+    Op("UploadPartCopy", "PUT", "object", ("partNumber", "uploadId"), "x-amz-copy-source", multipart.copy_part),
+    Op("UploadPart", "PUT", "object", ("partNumber", "uploadId"), handler=multipart.upload_part, body=True),
+    Op("ListParts", "GET", "object", ("uploadId",), handler=multipart.list_parts),
+    Op("AbortMultipartUpload", "DELETE", "object", ("uploadId",), handler=multipart.abort),
+    Op("CopyObject", "PUT", "object", header="x-amz-copy-source", handler=copy.copy_object),
+    Op("PutObject", "PUT", "object", handler=object_write.put, body=True),
+    Op("GetObject", "GET", "object", handler=object_read.get),
+    Op("HeadObject", "HEAD", "object", handler=object_read.head),
+    Op("DeleteObject", "DELETE", "object", handler=delete.delete_one),
+]
+
+
+def _unsupported(scope: str, rows: str) -> list[Op]:
+    """Rows of ``Name=key[,key]`` for calls that are not served: their method follows from the name."""
+    methods = {"Get": "GET", "Lis": "GET", "Put": "PUT", "Del": "DELETE", "Sel": "POST", "Res": "POST", "Upd": "PUT", "Cre": "POST"}
+    return [Op(name, methods[name[:3]], scope, tuple(keys.split(","))) for name, _, keys in (row.partition("=") for row in rows.split())]
+
+
+OPS += _unsupported("bucket", """
+    PutBucketVersioning=versioning GetBucketPolicy=policy PutBucketPolicy=policy DeleteBucketPolicy=policy
+    GetBucketPolicyStatus=policyStatus GetBucketCors=cors PutBucketCors=cors DeleteBucketCors=cors
+    GetBucketLifecycleConfiguration=lifecycle PutBucketLifecycleConfiguration=lifecycle DeleteBucketLifecycle=lifecycle
+    GetBucketTagging=tagging PutBucketTagging=tagging DeleteBucketTagging=tagging
+    GetBucketWebsite=website PutBucketWebsite=website DeleteBucketWebsite=website
+    GetBucketEncryption=encryption PutBucketEncryption=encryption DeleteBucketEncryption=encryption
+    GetBucketReplication=replication PutBucketReplication=replication DeleteBucketReplication=replication
+    GetBucketLogging=logging PutBucketLogging=logging GetBucketNotificationConfiguration=notification
+    PutBucketNotificationConfiguration=notification GetBucketRequestPayment=requestPayment PutBucketRequestPayment=requestPayment
+    GetBucketAccelerateConfiguration=accelerate PutBucketAccelerateConfiguration=accelerate
+    GetPublicAccessBlock=publicAccessBlock PutPublicAccessBlock=publicAccessBlock DeletePublicAccessBlock=publicAccessBlock
+    GetBucketOwnershipControls=ownershipControls PutBucketOwnershipControls=ownershipControls
+    DeleteBucketOwnershipControls=ownershipControls GetObjectLockConfiguration=object-lock PutObjectLockConfiguration=object-lock
+    GetBucketAnalyticsConfiguration=analytics PutBucketAnalyticsConfiguration=analytics DeleteBucketAnalyticsConfiguration=analytics
+    GetBucketInventoryConfiguration=inventory PutBucketInventoryConfiguration=inventory DeleteBucketInventoryConfiguration=inventory
+    GetBucketMetricsConfiguration=metrics PutBucketMetricsConfiguration=metrics DeleteBucketMetricsConfiguration=metrics
+    GetBucketIntelligentTieringConfiguration=intelligent-tiering PutBucketIntelligentTieringConfiguration=intelligent-tiering
+    DeleteBucketIntelligentTieringConfiguration=intelligent-tiering ListObjectVersions=versions
+    CreateSession=session GetBucketMetadataTableConfiguration=metadataTable""")
+OPS += _unsupported("object", """
+    GetObjectTagging=tagging PutObjectTagging=tagging DeleteObjectTagging=tagging GetObjectRetention=retention
+    PutObjectRetention=retention GetObjectLegalHold=legal-hold PutObjectLegalHold=legal-hold GetObjectAttributes=attributes
+    GetObjectTorrent=torrent RestoreObject=restore SelectObjectContent=select""")
+
+# the most specific row first: more query keys, then a header
+_ROWS: dict[tuple[str, str], list[Op]] = {}
+for _op in sorted(OPS, key=lambda op: (-len(op.keys), not op.header)):
+    _ROWS.setdefault((_op.method, _op.scope), []).append(_op)
+
+
+def find(method: str, scope: str, query: dict[str, str], headers: dict[str, str]) -> Op:
+    """The operation that a request names. S3Error MethodNotAllowed if there is none."""
+    for op in _ROWS.get((method, scope), ()):
+        if all(key in query for key in op.keys) and (not op.header or op.header in headers):
+            return op
+    raise S3Error("MethodNotAllowed")

@@ -1,0 +1,77 @@
+"""The one door through which XML comes in, and the one place where it is written."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lxml import etree
+
+from rgw.errors import S3Error
+
+MAX_BYTES = 2 << 20   # a CompleteMultipartUpload of 10,000 parts with checksums fits
+MAX_DEPTH = 16
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def parse(data: bytes) -> etree._Element:
+    """The document's root, its elements without namespaces. S3Error MalformedXML for anything but plain, shallow XML."""
+    if len(data) > MAX_BYTES:
+        raise S3Error("MaxMessageLengthExceeded")
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False,
+                             remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise S3Error("MalformedXML") from error
+    if root.getroottree().docinfo.doctype:
+        raise S3Error("MalformedXML")
+    stack = [(root, 1)]
+    while stack:
+        element, depth = stack.pop()
+        if depth > MAX_DEPTH or not isinstance(element.tag, str):
+            raise S3Error("MalformedXML")
+        element.tag = element.tag.rpartition("}")[2]
+        stack.extend((child, depth + 1) for child in element)
+    return root
+
+
+def escape(text: str) -> str:
+    """Character data. What XML 1.0 cannot hold is written as a character reference, as S3 does."""
+    if "&" in text or "<" in text or ">" in text or '"' in text:
+        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    if "\r" in text:
+        text = text.replace("\r", "&#13;")
+    return _CONTROL.sub(lambda m: f"&#x{ord(m[0]):X};", text)
+
+
+def _node(out: list[str], name: str, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, list):
+        out.append(f"<{name}>")
+        for child_name, child in value:
+            _node(out, child_name, child)
+        out.append(f"</{name.partition(' ')[0]}>")
+    else:
+        if value is True or value is False:
+            value = "true" if value else "false"
+        out.append(f"<{name}>{escape(str(value))}</{name.partition(' ')[0]}>")
+
+
+def render(root: tuple[str, Any], namespace: str = NAMESPACE) -> bytes:
+    """A document from nested ``(name, text or list of children)`` pairs; None leaves an element out."""
+    out = ['<?xml version="1.0" encoding="UTF-8"?>\n']
+    name, value = root
+    _node(out, f'{name} xmlns="{namespace}"' if namespace else name, value)
+    return "".join(out).encode("utf-8")
+
+
+def error_document(error: S3Error, resource: str, request_id: str, host_id: str) -> bytes:
+    """S3's error document, which has no namespace."""
+    children: list[tuple[str, Any]] = [("Code", error.code), ("Message", error.message), *error.fields.items()]
+    children += [("Resource", resource), ("RequestId", request_id), ("HostId", host_id)]
+    return render(("Error", children), "")

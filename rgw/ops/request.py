@@ -1,0 +1,84 @@
+"""What an operation is given and what it returns; no HTTP library, no XML text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rgw.auth.identity import Identity
+from rgw.errors import S3Error
+from rgw.formats.user import UserInfo
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+
+class Body(Protocol):
+    """A request's body, verified piece by piece; ``finish`` raises unless length, signature and digests all hold."""
+
+    length: int | None
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def finish(self) -> None: ...
+
+    @property
+    def md5(self) -> str: ...
+
+    @property
+    def checksums(self) -> dict[str, str]: ...
+
+
+@dataclass(slots=True)
+class Request:
+    """A decoded request. ``query`` values are decoded; ``headers`` names are lower case."""
+
+    gw: Gateway
+    method: str
+    bucket_name: str
+    key: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    identity: Identity
+    body: Body
+    xml: Callable[[], Awaitable[Any]]
+    bucket: Bucket | None = None
+
+    @property
+    def the_bucket(self) -> Bucket:
+        assert self.bucket is not None
+        return self.bucket
+
+    @property
+    def user(self) -> UserInfo:
+        """The caller. S3Error AccessDenied for the anonymous."""
+        if self.identity.user is None:
+            raise S3Error("AccessDenied")
+        return self.identity.user
+
+    def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
+        """A query parameter; S3Error InvalidArgument unless it is a number in the range."""
+        value = self.query.get(name, "")
+        if not value:
+            return default
+        if not (value.isascii() and value.isdigit() and len(value) < 11 and low <= int(value) <= high):
+            raise S3Error("InvalidArgument", f"{name} must be an integer between {low} and {high}",
+                          ArgumentName=name, ArgumentValue=value)
+        return int(value)
+
+
+@dataclass(slots=True)
+class Result:
+    """A reply. ``xml`` is a tree of (name, text or children); ``stream`` a body of ``length`` bytes.
+
+    ``later`` makes a slow reply: 200 at once if need be, the tree when it is there.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    xml: tuple[str, Any] | None = None
+    stream: AsyncIterator[bytes] | None = None
+    length: int = 0
+    later: Awaitable[tuple[str, Any]] | None = None
