@@ -22,7 +22,7 @@ struct rb_op *rb_queue_take(struct rb_queue *);
 void rb_queue_free(struct rb_queue *);
 struct rb_op *rb_op_new(struct rb_queue *, int writes, int count, int timed);
 void rb_op_free(struct rb_op *);
-int rb_submit(struct rb_op *, struct rb_io *, const char *oid, size_t, const char *locator, int64_t sec, int64_t nsec);
+int rb_submit(struct rb_op *, struct rb_io *, const char *oid, size_t, const char *locator, size_t, int64_t sec, int64_t nsec);
 int rb_io_open(rados_t, const char *pool, const char *ns, struct rb_io **);
 void rb_io_close(struct rb_io *);
 rados_ioctx_t rb_io_ctx(struct rb_io *);
@@ -51,6 +51,10 @@ int rb_watch_open(struct rb_queue *, struct rb_io *, const char *, uint64_t, uin
 int rb_watch_close(rados_t, struct rb_watch *);
 int rb_notify(struct rb_op *, struct rb_io *, const char *, const char *, size_t, uint64_t);
 int rb_precise_times(void);
+int rb_has_headers(void);
+int rb_has_nul_names(void);
+void rb_omap_set_header(struct rb_op *, const char *, size_t);
+void rb_omap_get_header(struct rb_op *, int);
 
 int rados_create2(rados_t *, const char *cluster, const char *name, uint64_t flags);
 int rados_conf_read_file(rados_t, const char *);

@@ -33,6 +33,36 @@ extern int cxx_aio_write(rados_ioctx_t *io, const struct cxx_string *oid, rados_
 extern void cxx_stat2(struct cxx_op *op, uint64_t *size, struct timespec *when, int *code)
     __asm__("_ZN8librados7v14_2_019ObjectReadOperation5stat2EPmP8timespecPi") __attribute__((weak));
 
+extern int cxx_aio_read(rados_ioctx_t *io, const struct cxx_string *oid, rados_completion_t *c, struct cxx_op *op, void *out)
+    __asm__("_ZN8librados7v14_2_05IoCtx11aio_operateERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEPNS0_13AioCompletionEPNS0_19ObjectReadOperationEPN4ceph6buffer7v15_2_04listE")
+    __attribute__((weak));
+extern void cxx_locator(rados_ioctx_t *io, const struct cxx_string *key)
+    __asm__("_ZN8librados7v14_2_05IoCtx15locator_set_keyERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE") __attribute__((weak));
+
+/* Omap headers: only C++ has them, with Ceph's buffer list, here an empty one that its own functions fill and empty again. */
+struct cxx_list { void *first, *last, *carriage; unsigned length, count; };
+extern char cxx_no_carriage __asm__("_ZN4ceph6buffer7v15_2_04list17always_empty_bptrE") __attribute__((weak));
+extern void cxx_list_append(struct cxx_list *l, const char *data, unsigned length)
+    __asm__("_ZN4ceph6buffer7v15_2_04list6appendEPKcj") __attribute__((weak));
+extern char *cxx_list_bytes(struct cxx_list *l) __asm__("_ZN4ceph6buffer7v15_2_04list5c_strEv") __attribute__((weak));
+extern void cxx_list_cut(struct cxx_list *l, unsigned offset, unsigned length, struct cxx_list *into)
+    __asm__("_ZN4ceph6buffer7v15_2_04list6spliceEjjPS2_") __attribute__((weak));
+extern void cxx_set_header(struct cxx_op *op, const struct cxx_list *l)
+    __asm__("_ZN8librados7v14_2_020ObjectWriteOperation15omap_set_headerERKN4ceph6buffer7v15_2_04listE") __attribute__((weak));
+extern void cxx_get_header(struct cxx_op *op, struct cxx_list *l, int *code)
+    __asm__("_ZN8librados7v14_2_019ObjectReadOperation15omap_get_headerEPN4ceph6buffer7v15_2_04listEPi") __attribute__((weak));
+
+static int rb_has_headers(void) {
+    return &cxx_no_carriage && cxx_list_append && cxx_list_bytes && cxx_list_cut && cxx_set_header && cxx_get_header;
+}
+static void list_init(struct cxx_list *l) {
+    l->first = l->last = &l->first;
+    l->carriage = &cxx_no_carriage;
+    l->length = l->count = 0;
+}
+static void list_end(struct cxx_list *l) { if (l->length) cxx_list_cut(l, 0, l->length, NULL); }
+static int rb_has_nul_names(void) { return cxx_aio_read && cxx_aio_write && cxx_locator && cxx_op_init && cxx_op_end && cxx_mtime2; }
+
 struct rb_queue {
     pthread_mutex_t lock;
     struct rb_op *head, *tail;
@@ -51,6 +81,8 @@ struct rb_step {
     int exec_buffer; /* librados allocated `out` */
     rados_xattrs_iter_t xattrs;
     rados_omap_iter_t omap;
+    int has_header;
+    struct cxx_list header; /* points into itself: steps never move */
 };
 
 struct rb_op {
@@ -126,6 +158,7 @@ static void rb_op_free(struct rb_op *op) {
         struct rb_step *s = &op->steps[i];
         if (s->xattrs) rados_getxattrs_end(s->xattrs);
         if (s->omap) rados_omap_get_end(s->omap);
+        if (s->has_header) list_end(&s->header);
         if (s->exec_buffer) rados_buffer_free(s->out); else free(s->out);
     }
     free(op->steps);
@@ -178,6 +211,14 @@ static void pack_pair(struct pack *p, const char *key, size_t key_len, const cha
     p->used = need;
 }
 
+static void pack_raw(struct pack *p, const char *data, size_t len) {
+    p->data = malloc(len);
+    p->failed = p->data == NULL;
+    if (p->failed) return;
+    memcpy(p->data, data, len);
+    p->used = len;
+}
+
 static int step_finish(struct rb_step *s) {
     struct pack p = {0};
     if (s->xattrs) {
@@ -188,6 +229,8 @@ static int step_finish(struct rb_step *s) {
         char *key, *value;
         size_t key_len, value_len;
         while (rados_omap_get_next2(s->omap, &key, &value, &key_len, &value_len) == 0 && key) pack_pair(&p, key, key_len, value, value_len);
+    } else if (s->has_header) {
+        if (s->header.length) pack_raw(&p, cxx_list_bytes(&s->header), s->header.length);
     } else {
         s->sec = s->when.tv_sec ? s->when.tv_sec : s->seconds;
         s->nsec = s->when.tv_nsec;
@@ -212,23 +255,28 @@ static void on_complete(rados_completion_t c, void *arg) {
 }
 
 /* Sends the operation. A negative code means that nothing was sent, and the caller frees it. */
-static int rb_submit(struct rb_op *op, struct rb_io *io, const char *oid, size_t oid_len, const char *locator, int64_t sec, int64_t nsec) {
+static int rb_submit(struct rb_op *op, struct rb_io *io, const char *oid, size_t oid_len, const char *locator, size_t locator_len,
+                     int64_t sec, int64_t nsec) {
     int code = rados_aio_create_completion2(op, on_complete, &op->completion);
     if (code < 0) return code;
     rados_ioctx_t ctx = io->plain;
+    struct cxx_string name = {oid, oid_len, {0}};
     if (locator) {
         pthread_mutex_lock(&io->lock);
         ctx = io->located;
-        rados_ioctx_locator_set_key(ctx, locator);
+        struct cxx_string key = {locator, locator_len, {0}};
+        if (cxx_locator) cxx_locator(&ctx, &key); else rados_ioctx_locator_set_key(ctx, locator);
     }
     if (op->cxx.impl) {
         struct timespec when = {sec, nsec};
-        struct cxx_string name = {oid, oid_len, {0}};
-        cxx_mtime2(&op->cxx, &when);
+        if (nsec >= 0) cxx_mtime2(&op->cxx, &when);
         code = cxx_aio_write(&ctx, &name, &op->completion, &op->cxx);
     } else if (op->writes) {
         time_t seconds = sec;
         code = rados_aio_write_op_operate(op->handle, ctx, op->completion, oid, nsec >= 0 ? &seconds : NULL, 0);
+    } else if (memchr(oid, 0, oid_len)) {
+        struct cxx_op view = {NULL, op->handle};
+        code = cxx_aio_read(&ctx, &name, &op->completion, &view, NULL);
     } else code = rados_aio_read_op_operate(op->handle, ctx, op->completion, oid, 0);
     if (locator) pthread_mutex_unlock(&io->lock);
     return code;
@@ -320,6 +368,22 @@ static void rb_omap_get(struct rb_op *op, int i, const char *after, const char *
 }
 static void rb_omap_get_keys(struct rb_op *op, int i, const char **k, const size_t *kl, size_t n) {
     rados_read_op_omap_get_vals_by_keys2(op->handle, k, n, kl, &op->steps[i].omap, &op->steps[i].code);
+}
+
+static void rb_omap_set_header(struct rb_op *op, const char *data, size_t len) {
+    struct cxx_op view = {NULL, op->handle};
+    struct cxx_list list;
+    list_init(&list);
+    if (len) cxx_list_append(&list, data, (unsigned)len);
+    cxx_set_header(&view, &list);
+    list_end(&list);
+}
+static void rb_omap_get_header(struct rb_op *op, int i) {
+    struct cxx_op view = {NULL, op->handle};
+    struct rb_step *s = &op->steps[i];
+    list_init(&s->header);
+    s->has_header = 1;
+    cxx_get_header(&view, &s->header, &s->code);
 }
 
 /* Watches: acknowledged here and now, whatever the event loop does. */

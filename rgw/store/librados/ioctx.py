@@ -21,6 +21,11 @@ def _version(op: Any) -> WriteResult:
     return WriteResult(op.version)
 
 
+def _name(value: str) -> bytes:
+    """An object's name or locator: NULs only where librados' C++ functions take them."""
+    return value.encode("utf-8", "surrogateescape") if lib.rb_has_nul_names() else text(value, "an object's name")
+
+
 class RadosWatch(Watch):
     def __init__(self, queue: CompletionQueue, cluster: Any, c: Any, token: int) -> None:
         self._queue, self._cluster, self._c, self._token = queue, cluster, c, token
@@ -42,13 +47,13 @@ class RadosIoCtx(IoCtx):
         self._queue, self._cluster, self.c = queue, cluster, c
 
     def _submit(self, oid: str, locator: str, op: Any, sec: int, nsec: int) -> None:
-        name = text(oid, "an object's name")
-        check(lib.rb_submit(op, self.c, name, len(name), text(locator, "a locator") if locator else ffi.NULL, sec, nsec), oid)
+        name, key = _name(oid), _name(locator)
+        check(lib.rb_submit(op, self.c, name, len(name), key or ffi.NULL, len(key), sec, nsec), oid)
 
     async def write(self, oid: str, op: WriteOp, locator: str = "") -> WriteResult:
         queue = self._queue
         sec, nsec = (0, -1) if op.mtime is None else divmod(op.mtime, 1_000_000_000)
-        c = lib.rb_op_new(queue.c, 1, len(op.steps), op.mtime is not None)
+        c = lib.rb_op_new(queue.c, 1, len(op.steps), op.mtime is not None or "\0" in oid)
         try:
             steps.build(c, op.steps)
             self._submit(oid, locator, c, sec, nsec)

@@ -12,6 +12,7 @@ from rgw.store.interface import OmapPage, ReadResult, Stat, Step, StepKind
 from rgw.store.librados.binding import ffi, lib, text
 
 FIRST_ROOM = 64 * 1024  # for a read to the end, whose length is not known: a second read follows when it is not enough
+NUL_SPARE = 1000  # omap entries asked for beyond a page whose bounds hold a NUL
 _lengths = Struct("=II")
 
 
@@ -59,11 +60,28 @@ def _omap_get_keys(op: Any, i: int, args: Any) -> None:
     lib.rb_omap_get_keys(op, i, keys, lens, len(kept))
 
 
+def _until_nul(value: bytes) -> bytes:
+    return value.partition(b"\0")[0]
+
+
 def _omap_get(op: Any, i: int, args: Any) -> None:
     after, prefix, count = args
-    if b"\0" in after or b"\0" in prefix:
-        raise InvalidArgument("librados' C API takes no NUL in the start or prefix of an omap range")
-    lib.rb_omap_get(op, i, after, prefix, count)
+    if b"\0" in after or b"\0" in prefix:  # the C API takes C strings: ask from a little before, `_page` drops what is too much
+        count += NUL_SPARE
+    lib.rb_omap_get(op, i, _until_nul(after), _until_nul(prefix), count)
+
+
+def _page(step: Any, args: Any) -> OmapPage:
+    after, prefix, count = args
+    found, more = pairs(step), bool(step.more)
+    if b"\0" not in after and b"\0" not in prefix:
+        return OmapPage(dict(found), more)
+    if found and found[-1][0] > prefix and not found[-1][0].startswith(prefix):
+        more = False
+    kept = [(key, value) for key, value in found if key > after and key.startswith(prefix)]
+    if more and not kept:
+        raise InvalidArgument(f"over {NUL_SPARE} omap keys differ only after a NUL, which librados' C API cannot page through")
+    return OmapPage(dict(kept[:count]), more or len(kept) > count)
 
 
 def _exec(op: Any, i: int, args: Any) -> None:
@@ -72,8 +90,19 @@ def _exec(op: Any, i: int, args: Any) -> None:
     lib.rb_exec(op, i, call.method.cls.encode(), call.method.name.encode(), request, len(request))
 
 
-def _unsupported(op: Any, i: int, args: Any) -> None:
-    raise NotSupported("librados' C API has no call for omap headers")
+def _headers() -> None:
+    if not lib.rb_has_headers():
+        raise NotSupported("this librados has no call for omap headers that the binding knows")
+
+
+def _omap_set_header(op: Any, i: int, args: Any) -> None:
+    _headers()
+    lib.rb_omap_set_header(op, ffi.from_buffer(args[0]), len(args[0]))
+
+
+def _omap_get_header(op: Any, i: int, args: Any) -> None:
+    _headers()
+    lib.rb_omap_get_header(op, i)
 
 
 BUILD: dict[int, Callable[[Any, int, Any], Any]] = {
@@ -91,14 +120,14 @@ BUILD: dict[int, Callable[[Any, int, Any], Any]] = {
     StepKind.OMAP_SET: _omap_set,
     StepKind.OMAP_RM: _omap_rm,
     StepKind.OMAP_CMP: lambda op, i, a: lib.rb_omap_cmp(op, i, a[0], len(a[0]), a[1], len(a[1])),
-    StepKind.OMAP_SET_HEADER: _unsupported,
+    StepKind.OMAP_SET_HEADER: _omap_set_header,
     StepKind.OMAP_CLEAR: lambda op, i, a: lib.rb_omap_clear(op),
     StepKind.CALL: _exec,
     StepKind.STAT: lambda op, i, a: lib.rb_stat(op, i),
     StepKind.GETXATTRS: lambda op, i, a: lib.rb_getxattrs(op, i),
     StepKind.OMAP_GET: _omap_get,
     StepKind.OMAP_GET_KEYS: _omap_get_keys,
-    StepKind.OMAP_GET_HEADER: _unsupported,
+    StepKind.OMAP_GET_HEADER: _omap_get_header,
 }
 
 
@@ -148,7 +177,9 @@ def result(op: Any, steps: list[Step], room: int = FIRST_ROOM) -> ReadResult:
             call: ClassCall = args[0]
             out.replies.append(call.decode_reply(ffi.buffer(step.out, step.out_len)[:] if step.out_len else b""))
         elif kind == StepKind.OMAP_GET:
-            out.omap = OmapPage(dict(pairs(step)), bool(step.more[0] if isinstance(step.more, bytes) else step.more))
+            out.omap = _page(step, args)
+        elif kind == StepKind.OMAP_GET_HEADER:
+            out.omap_header = ffi.buffer(step.out, step.out_len)[:] if step.out_len else b""
         elif kind == StepKind.OMAP_GET_KEYS:
             out.omap = OmapPage(dict(pairs(step)), False)
     return out
