@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from .secret import Secret
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FULL_CONTROL = 15
 
 
-class PayloadKind(str, Enum):
+class PayloadKind(StrEnum):
     UNSIGNED = "unsigned"
     SIGNED_SHA256 = "signed-sha256"
     STREAMING_SIGNED = "streaming-signed"

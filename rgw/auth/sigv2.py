@@ -12,7 +12,8 @@ from .request import octets
 # Query parameters that name a subresource or change the reply: only these are signed.
 SIGNED_PARAMETERS = frozenset({
     "accelerate", "acl", "analytics", "append", "cors", "defaultObjectAcl", "delete", "encryption", "inventory", "legal-hold", "lifecycle",
-    "location", "logging", "metrics", "notification", "object-lock", "partNumber", "policy", "policyStatus", "position", "publicAccessBlock",
+    "location", "logging", "metrics", "notification", "object-lock", "partNumber", "policy", "policyStatus", "position",
+    "publicAccessBlock",
     "replication", "requestPayment", "response-cache-control", "response-content-disposition", "response-content-encoding",
     "response-content-language", "response-content-type", "response-expires", "restore", "retention", "select", "select-type", "tagging",
     "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website",

@@ -1,0 +1,48 @@
+"""Dates as signatures write them, to nanoseconds since the epoch."""
+
+from __future__ import annotations
+
+import re
+from calendar import timegm
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+_BASIC = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
+SECOND = 1_000_000_000
+
+
+def parse_basic(text: str) -> int | None:
+    """ISO 8601 basic form (20130524T000000Z); None if it is not one."""
+    match = _BASIC.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(group) for group in match.groups())
+    try:
+        datetime(year, month, day, hour, minute, min(second, 59))
+    except ValueError:
+        return None
+    if second > 60:
+        return None
+    return timegm((year, month, day, hour, minute, second)) * SECOND
+
+
+def parse_any(text: str) -> int | None:
+    """The basic form or an HTTP date (RFC 7231, RFC 2822); None if it is neither."""
+    moment = parse_basic(text)
+    if moment is not None:
+        return moment
+    try:
+        date = parsedate_to_datetime(text)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return int(date.timestamp()) * SECOND
+    except (ValueError, TypeError, IndexError, OverflowError, AttributeError):
+        return None
+
+
+def basic(moment: int) -> str:
+    return datetime.fromtimestamp(moment // SECOND, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def extended(moment: int) -> str:
+    return datetime.fromtimestamp(moment // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,166 @@
+"""Signature Version 4 as requests carry it, in the Authorization header or in the query, and its check."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rgw.errors import S3Error
+
+from . import sigv4, times
+from .identity import PayloadPlan
+from .payload import UNSIGNED_PAYLOAD, payload_plan
+from .request import RequestView, octets
+from .secret import Secret
+
+MAX_EXPIRES = 7 * 24 * 3600  # seconds
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
+_DATE = re.compile(r"[0-9]{8}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request says of its signature; not yet checked."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    timestamp: str
+    presigned: bool
+    content_sha256: str
+
+    @property
+    def scope(self) -> str:
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
+
+def _credential(text: str, code: str) -> tuple[str, str, str, str]:
+    pieces = text.rsplit("/", 4)
+    if len(pieces) != 5 or not pieces[0]:
+        raise S3Error(code, "Error parsing the Credential; the Credential is mal-formed; expecting "
+                      "\"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".")
+    access_key, date, region, service, end = pieces
+    if not _DATE.fullmatch(date):
+        raise S3Error(code, f"Invalid credential date \"{date}\". This date is not in the format YYYYMMDD.")
+    if end != "aws4_request":
+        raise S3Error(code, f"Invalid terminal \"{end}\" in the credential; expecting \"aws4_request\".")
+    if service != "s3":
+        raise S3Error(code, f"Incorrect service \"{service}\". This endpoint belongs to \"s3\".")
+    return access_key, date, region, service
+
+
+def _signed_headers(text: str, code: str) -> tuple[str, ...]:
+    names = tuple(text.lower().split(";"))
+    if not all(_HEADER_NAME.fullmatch(name) for name in names):
+        raise S3Error(code, "The SignedHeaders are malformed.")
+    return names
+
+
+def _check_signature_form(text: str, code: str) -> None:
+    if not _SIGNATURE.fullmatch(text):
+        raise S3Error(code, "The Signature is not 64 lower-case hexadecimal digits.")
+
+
+def from_header(authorization: str, headers: Mapping[str, str], now: int, skew: int) -> Claim:
+    """AuthorizationHeaderMalformed, AccessDenied (no date), RequestTimeTooSkewed, InvalidRequest (no x-amz-content-sha256)."""
+    code = "AuthorizationHeaderMalformed"
+    fields: dict[str, str] = {}
+    for piece in authorization[len(sigv4.ALGORITHM):].split(","):
+        name, equals, value = piece.strip().partition("=")
+        if not equals or name in fields:
+            raise S3Error(code)
+        fields[name] = value
+    for name in ("Credential", "SignedHeaders", "Signature"):
+        if name not in fields:
+            raise S3Error(code, f"The authorization header is malformed; the authorization header requires three components: "
+                          f"Credential, SignedHeaders, and Signature; {name} is missing.")
+    access_key, date, region, service = _credential(fields["Credential"], code)
+    signed = _signed_headers(fields["SignedHeaders"], code)
+    _check_signature_form(fields["Signature"], code)
+    text = headers.get("x-amz-date") or headers.get("date") or ""
+    moment = times.parse_any(text)
+    if moment is None:
+        raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
+    timestamp = times.basic(moment)
+    if timestamp[:8] != date:
+        raise S3Error(code, f"Invalid credential date \"{date}\". It is not the day of the request's date \"{timestamp}\".")
+    if abs(now - moment) > skew * times.SECOND:
+        raise S3Error("RequestTimeTooSkewed", RequestTime=text, ServerTime=times.extended(now),
+                      MaxAllowedSkewMilliseconds=str(skew * 1000))
+    if "x-amz-content-sha256" not in headers:
+        raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+    return Claim(access_key, date, region, service, signed, fields["Signature"], timestamp, False, headers["x-amz-content-sha256"])
+
+
+def from_query(parameters: Mapping[str, str], headers: Mapping[str, str], now: int, skew: int) -> Claim:
+    """AuthorizationQueryParametersError; AccessDenied for a URL that expired or is not valid yet."""
+    code = "AuthorizationQueryParametersError"
+    needed = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires")
+    if not all(parameters.get(name) for name in needed):
+        raise S3Error(code, "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
+                      "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.")
+    if parameters["X-Amz-Algorithm"] != sigv4.ALGORITHM:
+        raise S3Error(code, 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
+    access_key, date, region, service = _credential(parameters["X-Amz-Credential"], code)
+    signed = _signed_headers(parameters["X-Amz-SignedHeaders"], code)
+    _check_signature_form(parameters["X-Amz-Signature"], code)
+    timestamp = parameters["X-Amz-Date"]
+    moment = times.parse_basic(timestamp)
+    if moment is None:
+        raise S3Error(code, 'X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd\'T\'HHmmss\'Z\'"')
+    if timestamp[:8] != date:
+        raise S3Error(code, f"Invalid credential date \"{date}\". This date is not the same as X-Amz-Date: \"{timestamp[:8]}\".")
+    text = parameters["X-Amz-Expires"]
+    if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 20:
+        raise S3Error(code, "X-Amz-Expires should be a number")
+    if text.startswith("-"):
+        raise S3Error(code, "X-Amz-Expires must be non-negative")
+    if int(text) > MAX_EXPIRES:
+        raise S3Error(code, "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
+                      f"{MAX_EXPIRES} seconds")
+    ends = moment + int(text) * times.SECOND
+    if now > ends:
+        raise S3Error("AccessDenied", "Request has expired", Expires=times.extended(ends), ServerTime=times.extended(now),
+                      **{"X-Amz-Expires": text})
+    if moment > now + skew * times.SECOND:
+        raise S3Error("AccessDenied", "Request is not valid yet", ServerTime=times.extended(now), **{"X-Amz-Date": timestamp})
+    content = headers.get("x-amz-content-sha256") or parameters.get("X-Amz-Content-Sha256") or UNSIGNED_PAYLOAD
+    return Claim(access_key, date, region, service, signed, parameters["X-Amz-Signature"], timestamp, True, content)
+
+
+def _check_signed_headers(claim: Claim, headers: Mapping[str, str]) -> None:
+    signed = claim.signed_headers
+    missing = [name for name in headers if name.startswith("x-amz-") and name not in signed]
+    if "host" not in signed:
+        missing.append("host")
+    if missing:
+        raise S3Error("AccessDenied", "There were headers present in the request which were not signed", HeadersNotSigned=",".join(missing))
+
+
+def verify(claim: Claim, view: RequestView, headers: Mapping[str, str], secret: bytes) -> PayloadPlan:
+    """Checks the signature and plans the body's check. AccessDenied (headers not signed), SignatureDoesNotMatch."""
+    _check_signed_headers(claim, headers)
+    key = sigv4.KEYS.get(claim.access_key, secret, claim.date, claim.region, claim.service)
+    query = sigv4.canonical_query(view.raw_query, "X-Amz-Signature" if claim.presigned else "")
+    scope = claim.scope
+    path = view.raw_path or "/"
+    canonical = sigv4.canonical_request(view.method, path, query, headers, claim.signed_headers, claim.content_sha256)
+    text = sigv4.string_to_sign(claim.timestamp, scope, canonical)
+    ours = sigv4.sign(key, text)
+    if not hmac.compare_digest(ours, claim.signature):
+        again = sigv4.reencoded_path(path)
+        other = sigv4.canonical_request(view.method, again, query, headers, claim.signed_headers, claim.content_sha256)
+        matches = again != path and hmac.compare_digest(
+            sigv4.sign(key, sigv4.string_to_sign(claim.timestamp, scope, other)), claim.signature)
+        if not matches:
+            raise S3Error(
+                "SignatureDoesNotMatch", AWSAccessKeyId=claim.access_key, StringToSign=text, SignatureProvided=claim.signature,
+                StringToSignBytes=octets(text).hex(" "), CanonicalRequest=canonical, CanonicalRequestBytes=octets(canonical).hex(" "))
+    return payload_plan(claim.content_sha256, headers, seed_signature=claim.signature, timestamp=claim.timestamp, scope=scope,
+                        signing_key=Secret(key))
