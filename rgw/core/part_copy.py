@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rgw.core import places
-from rgw.core.copy import take_references
+from rgw.core.copy import put_references, take_references
 from rgw.core.finish import uncancelled
-from rgw.core.head import entry_meta
+from rgw.core.head import entry_meta, existing_head
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces, random_text
+from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces, random_text, tails
 from rgw.core.parts import PartWriter, drop_index_entry, free_parts, record_part
 from rgw.core.reader import ObjectChanged, read, read_head
 from rgw.core.state import ACL, ETAG, IDTAG, MANIFEST, TAIL_TAG, ObjectState, with_nul
@@ -127,14 +127,29 @@ async def _by_reference(
     )
     try:
         former = await record_part(gw, upload, part, empty)
-    except S3Error:
-        # The upload ended: its end puts the references. Only the part object, which nothing records, is ours to remove.
+    except S3Error as error:
+        # The part object is recorded nowhere, hence ours to remove.
         await remove_objects(gw, part_pool, [upload.part_oid(prefix, number)])
         await drop_index_entry(gw, upload, key)
+        if error.code == "NoSuchUpload":
+            await _release_late(gw, upload, chain)
         raise
     if former is not None:
         await free_parts(gw, upload, [former])
     return part
+
+
+async def _release_late(gw: Gateway, upload: Upload, chain: list[GcObj]) -> None:
+    """Puts references taken after the end of the upload had put its own: all, but those that the completed object lives on.
+
+    Only for an upload whose ``.meta`` is gone: before that its object may still be on the way.
+    """
+    state = await existing_head(gw, upload.bucket, upload.key)
+    used: set[tuple[str, str]] = set()
+    if state is not None and state.manifest is not None and state.tail_tag.rstrip("\0") == upload.upload_id:
+        held = gc_chain(tails(state.manifest), places.manifest_pool_name(gw, upload.bucket, state.manifest))
+        used = {(item.pool, item.oid) for item in held}
+    await put_references(gw, [item for item in chain if (item.pool, item.oid) not in used], upload.upload_id)
 
 
 async def _part_object(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_CLOSING_WAIT = 30.0  # seconds that a part waits for the outcome of a Complete or Abort under way
+
 
 async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjManifest) -> Part | None:
     """Makes a part count. Returns the former part of its number, for the caller to free.
 
-    S3Error NoSuchUpload if the upload has ended or is ending.
+    Waits while the upload is being ended, for that may yet be refused. S3Error NoSuchUpload if it has ended, OperationAborted if that
+    takes too long.
     """
     key = part_omap_key(part.number)
     info = UploadPartInfo(
@@ -41,12 +45,16 @@ async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjMani
     )
     part.info = info
     sums = part_omap_key(part.number, SUMS)
+    deadline = time.monotonic() + _CLOSING_WAIT
     while True:
         try:
             result = await upload.pool.read(upload.meta_oid, ReadOp().getxattrs().omap_get_keys([key]))
             assert result.omap is not None
             if result.xattrs.get(CLOSING):
-                raise S3Error("NoSuchUpload", UploadId=upload.upload_id)
+                if time.monotonic() > deadline:
+                    raise S3Error("OperationAborted", "the upload is being completed or aborted")
+                await asyncio.sleep(0.05)
+                continue
             old = result.omap.values.get(key, b"")
             op = WriteOp().assert_exists().cmpxattr(CLOSING, b"").omap_cmp(key, old)
             op.omap_set({key: info.encode(), sums: encode_sums(part.etag, part.checksums)})
