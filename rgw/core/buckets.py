@@ -182,7 +182,7 @@ class Buckets:
         S3Error BucketAlreadyExists, TooManyBuckets, InvalidLocationConstraint (unknown placement).
         """
         user = owner.user_id
-        existing = await self._existing(name, user)
+        existing = await self._existing(name, owner)
         if existing is not None:
             return existing, False
         await self._check_count(owner)
@@ -210,14 +210,15 @@ class Buckets:
         except Exists:
             await metadata.remove(zone.meta_root, instance_oid(bucket_name))
             await self._remove_shards(self._gateway.index_pool(rule), bucket_id, shards)
-            winner = await self._existing(name, user)
+            winner = await self._existing(name, owner)
             if winner is None:  # and the winner has deleted it again
                 raise S3Error("OperationAborted") from None
             return winner, False
         await self._link(point)
         return await self.get(name, user.tenant), True
 
-    async def _existing(self, name: str, user: User) -> Bucket | None:
+    async def _existing(self, name: str, owner: UserInfo) -> Bucket | None:
+        user = owner.user_id
         try:
             bucket = await self._load(name, user.tenant, fresh=True)
         except S3Error as error:
@@ -226,7 +227,9 @@ class Buckets:
             return None
         if bucket.owner.text() != user.text():
             raise S3Error("BucketAlreadyExists", BucketName=name)
-        await self._link(BucketEntryPoint.decode(bucket.entry.data))  # a creation may have died before it came to this
+        listed, _ = await self.list(owner, prefix=name, max_buckets=1)
+        if not listed or listed[0].bucket.name != name:  # a creation died before it came to this
+            await self._link(BucketEntryPoint.decode(bucket.entry.data))
         return bucket
 
     async def _check_count(self, owner: UserInfo) -> None:

@@ -156,7 +156,7 @@ class GarbageCollector:
     async def _collect(self, entry: GcObjInfo) -> bool:
         """Gives back the entry's references; False if the store refused one."""
         limit = asyncio.Semaphore(self._gateway.options.rgw_gc_max_concurrent_io)
-        put = classes.REFCOUNT_PUT(cls_refcount.PutOp(tag=entry.tag, implicit_ref=True))
+        put = classes.REFCOUNT_PUT(cls_refcount.RefcountOp(tag=entry.tag, implicit_ref=True))
 
         async def one(obj: GcObj) -> bool:
             async with limit:

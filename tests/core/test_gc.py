@@ -56,7 +56,7 @@ async def test_waits(gateway, data):
 async def test_a_shared_tail_stays(gateway, data):
     name, first, second = f"t{unique()}", f"{unique()}\0", f"{unique()}\0"
     chain = await put(data, name)
-    await data.write(name, WriteOp().call(classes.REFCOUNT_GET(cls_refcount.GetOp(tag=second, implicit_ref=True))))
+    await data.write(name, WriteOp().call(classes.REFCOUNT_GET(cls_refcount.RefcountOp(tag=second, implicit_ref=True))))
     await gateway.gc.enqueue(first, chain)
     await gateway.gc.process(include_all=True)
     assert await exists(data, name)
