@@ -1,0 +1,259 @@
+"""The object class ``rgw`` on bucket index shards: entries that change in two steps, listing, statistics, resharding state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rgw.formats.cls_rgw import (
+    CheckIndexRet, ClearBucketReshardingOp, CompleteOp, GetBucketReshardingOp, GetBucketReshardingRet, GuardBucketReshardingOp, ListOp, ListRet,
+    PrepareOp, SetBucketReshardingOp, SuggestChangesOp, TagTimeoutOp, UpdateStatsOp,
+)
+from rgw.formats.index import BucketInstanceEntry, CategoryStats, ClsObjKey, DirEntry, DirHeader, EntryVer, PendingInfo
+from rgw.store import classes
+from rgw.store.embedded.classes import keys
+from rgw.store.embedded.classes.entries import (
+    FLAG_COMMON_PREFIX, FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER, FLAG_VER_MARKER, add_stats, find_entry, plain_items, read_entry, read_header,
+    subtract_stats, write_header,
+)
+from rgw.store.embedded.classes.registry import implements
+from rgw.store.embedded.context import ObjectContext
+from rgw.store.errors import InvalidArgument, NotFound, NotSupported, from_code
+
+OP_ADD, OP_DEL, OP_CANCEL = 0, 1, 2
+
+_TAG_TIMEOUT = 120  # seconds an unfinished change holds suggestions off, unless the header says otherwise
+_SECOND = 1_000_000_000
+_U64 = (1 << 64) - 1
+
+
+def refuse_log(log_op: bool) -> None:
+    """Multisite's index log is not kept: better no operation than one that a peer zone never hears of."""
+    if log_op:
+        raise NotSupported("this store keeps no bucket index log")
+
+
+@implements(classes.BUCKET_INIT_INDEX)
+def init_index(ctx: ObjectContext, request: Any) -> None:
+    if ctx.exists and ctx.omap_header():
+        raise InvalidArgument("the index is initialised already")
+    ctx.create()
+    write_header(ctx, DirHeader())
+
+
+@implements(classes.BUCKET_SET_TAG_TIMEOUT)
+def set_tag_timeout(ctx: ObjectContext, request: TagTimeoutOp) -> None:
+    header = read_header(ctx)
+    header.tag_timeout = request.tag_timeout
+    write_header(ctx, header)
+
+
+@implements(classes.BUCKET_PREPARE_OP)
+def prepare_op(ctx: ObjectContext, request: PrepareOp) -> None:
+    """Announces a change of an object under a tag."""
+    if not request.tag:
+        raise InvalidArgument("empty tag")
+    refuse_log(request.log_op)
+    place, entry = find_entry(ctx, request.key)
+    if entry is None:
+        entry = DirEntry(name=request.key.name, instance=request.key.instance, locator=request.locator)
+    entry.pending_map[request.tag] = PendingInfo(state=0, timestamp=ctx.now(), op=request.op)
+    ctx.create()
+    ctx.omap_set(place, entry.encode())
+
+
+@implements(classes.BUCKET_COMPLETE_OP)
+def complete_op(ctx: ObjectContext, request: CompleteOp) -> None:
+    """Ends a change. One of an older version of the object than the entry's counts as cancelled."""
+    refuse_log(request.log_op)
+    header = read_header(ctx)
+    place, entry = find_entry(ctx, request.key)
+    stored = entry is not None
+    if entry is None:
+        entry = DirEntry(name=request.key.name, instance=request.key.instance, ver=request.ver, meta=request.meta, locator=request.locator)
+    entry.index_ver = header.ver
+    entry.flags = FLAG_VER if entry.instance else 0
+    if request.tag:
+        if request.tag not in entry.pending_map:
+            raise InvalidArgument("the change was not prepared")
+        del entry.pending_map[request.tag]
+
+    if (request.op == OP_CANCEL and request.tag) or _outdated(request.ver, entry.ver):
+        if request.tag:
+            ctx.omap_set(place, entry.encode())
+    else:
+        if request.op == OP_DEL and not stored:
+            raise NotFound("no such entry")
+        if entry.exists:
+            subtract_stats(header, entry.meta)
+        entry.ver = request.ver
+        if request.op == OP_DEL:
+            entry.meta = request.meta
+            entry.exists = False
+            if entry.pending_map:
+                ctx.omap_set(place, entry.encode())
+            else:
+                ctx.omap_rm(place)
+        elif request.op == OP_ADD:
+            entry.meta, entry.exists, entry.tag = request.meta, True, request.tag
+            entry.name, entry.instance = request.key.name, request.key.instance
+            add_stats(header, entry.meta)
+            ctx.omap_set(place, entry.encode())
+
+    for key in request.remove_objs:
+        place, gone = find_entry(ctx, key)
+        if gone is not None:
+            subtract_stats(header, gone.meta)
+            ctx.omap_rm(place)
+    write_header(ctx, header)
+
+
+def _outdated(new: EntryVer, old: EntryVer) -> bool:
+    return new.pool == old.pool and 0 < new.epoch <= old.epoch
+
+
+def _visible(entry: DirEntry) -> bool:
+    """What an unversioned listing shows: plain entries and current versions that are no delete markers."""
+    current = not entry.flags & FLAG_VER or entry.flags & FLAG_CURRENT
+    return bool(current) and not entry.flags & FLAG_DELETE_MARKER
+
+
+def _start(ctx: ObjectContext, key: ClsObjKey) -> bytes:
+    if not key.instance:
+        return keys.raw(key.name)
+    entry = read_entry(ctx, keys.instance_key(key))
+    if entry is None:  # removed meanwhile: go on behind the object
+        return keys.raw(key.name) + b"\x01"
+    return keys.list_key(entry.name, entry.versioned_epoch, entry.instance)
+
+
+@implements(classes.BUCKET_LIST)
+def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
+    """Entries after a key, names rolled up at the delimiter. ``num_entries`` 0 asks for the header only."""
+    reply = ListRet()
+    reply.dir.header = read_header(ctx)
+    if not request.num_entries:
+        return reply
+    prefix, delimiter = keys.raw(request.filter_prefix), keys.raw(request.delimiter)
+    after: bytes | None = _start(ctx, request.start_obj)
+    assert after is not None
+    if delimiter and after > prefix and after.endswith(delimiter):
+        after = _past(after)
+    while after is not None:
+        after = _list_run(ctx, request, reply, after, prefix, delimiter)
+    return reply
+
+
+def _past(common_prefix: bytes) -> bytes:
+    return common_prefix + b"\xff"  # no name in UTF-8 has this byte
+
+
+def _list_run(ctx: ObjectContext, request: ListOp, reply: ListRet, after: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
+    """Lists up to the next common prefix. Where to go on behind it, None if the listing is done."""
+    found = reply.dir.entries
+    for key, value in plain_items(ctx, after, prefix):
+        entry = DirEntry.decode(value)
+        if entry.flags & FLAG_VER_MARKER or (not request.list_versions and not _visible(entry)):
+            continue
+        if len(found) >= request.num_entries:
+            reply.truncated = True
+            return None
+        name, instance = keys.split_list_key(key)
+        raw = keys.raw(name)
+        end = raw.find(delimiter, len(prefix)) if delimiter else -1
+        if end >= 0:
+            rolled = raw[:end + len(delimiter)]
+            common = keys.text(rolled)
+            found[common] = DirEntry(name=common, flags=FLAG_COMMON_PREFIX)
+            reply.marker = ClsObjKey(name=common)
+            return _past(rolled)
+        found[keys.text(key)] = entry
+        reply.marker = ClsObjKey(name=name, instance=instance)
+    return None
+
+
+def _recount(ctx: ObjectContext) -> tuple[DirHeader, DirHeader]:
+    """The header as it stands, and as the entries say it should be."""
+    existing = read_header(ctx)
+    counted = DirHeader(tag_timeout=existing.tag_timeout, ver=existing.ver, syncstopped=existing.syncstopped)
+    for _, value in plain_items(ctx):
+        entry = DirEntry.decode(value)
+        if entry.exists and not entry.flags & FLAG_VER_MARKER:
+            add_stats(counted, entry.meta)
+    return existing, counted
+
+
+@implements(classes.BUCKET_CHECK_INDEX)
+def check_index(ctx: ObjectContext, request: Any) -> CheckIndexRet:
+    existing, counted = _recount(ctx)
+    return CheckIndexRet(existing_header=existing, calculated_header=counted)
+
+
+@implements(classes.BUCKET_REBUILD_INDEX)
+def rebuild_index(ctx: ObjectContext, request: Any) -> None:
+    write_header(ctx, _recount(ctx)[1])
+
+
+@implements(classes.BUCKET_UPDATE_STATS)
+def update_stats(ctx: ObjectContext, request: UpdateStatsOp) -> None:
+    """Sets or adds to statistics; additions wrap, so that differences may be negative."""
+    header = read_header(ctx)
+    for category, change in request.stats.items():
+        if request.absolute:
+            header.stats[category] = change
+            continue
+        stats = header.stats.setdefault(category, CategoryStats())
+        for name in ("total_size", "total_size_rounded", "num_entries", "actual_size"):
+            setattr(stats, name, (getattr(stats, name) + getattr(change, name)) & _U64)
+    write_header(ctx, header)
+
+
+@implements(classes.DIR_SUGGEST_CHANGES)
+def suggest_changes(ctx: ObjectContext, request: SuggestChangesOp) -> None:
+    """Corrects entries that a listing found to differ from their objects, where no change is under way."""
+    header = read_header(ctx)
+    timeout = (header.tag_timeout or _TAG_TIMEOUT) * _SECOND
+    changed = False
+    for change in request.changes:
+        refuse_log(bool(change.op & 0x80))
+        place = keys.object_key(ClsObjKey(name=change.entry.name, instance=change.entry.instance))
+        stored = read_entry(ctx, place) or DirEntry()
+        if any(info.timestamp + timeout >= ctx.now() for info in stored.pending_map.values()):
+            continue
+        if stored.exists:
+            subtract_stats(header, stored.meta)
+            changed = True
+        if change.op == ord("r"):
+            ctx.omap_rm(place)
+        elif change.op == ord("u"):
+            add_stats(header, change.entry.meta)
+            changed = True
+            change.entry.index_ver = header.ver
+            ctx.omap_set(place, change.entry.encode())
+    if changed:
+        write_header(ctx, header)
+
+
+@implements(classes.SET_BUCKET_RESHARDING)
+def set_resharding(ctx: ObjectContext, request: SetBucketReshardingOp) -> None:
+    header = read_header(ctx)
+    header.new_instance = request.entry
+    write_header(ctx, header)
+
+
+@implements(classes.CLEAR_BUCKET_RESHARDING)
+def clear_resharding(ctx: ObjectContext, request: ClearBucketReshardingOp) -> None:
+    header = read_header(ctx)
+    header.new_instance = BucketInstanceEntry()
+    write_header(ctx, header)
+
+
+@implements(classes.GET_BUCKET_RESHARDING)
+def get_resharding(ctx: ObjectContext, request: GetBucketReshardingOp) -> GetBucketReshardingRet:
+    return GetBucketReshardingRet(new_instance=read_header(ctx).new_instance)
+
+
+@implements(classes.GUARD_BUCKET_RESHARDING)
+def guard_resharding(ctx: ObjectContext, request: GuardBucketReshardingOp) -> None:
+    """Fails with the code that the caller chose while the shard is being resharded, and ever after."""
+    if read_header(ctx).new_instance.status != 0:
+        raise from_code(request.ret_err, "the bucket index is being resharded")
