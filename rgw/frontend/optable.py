@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rgw.errors import S3Error
 from rgw.ops import acl, bucket, copy, delete, listing, multipart, object_read, object_write, service
+from rgw.ops.access import READ, READ_ACP, WRITE, WRITE_ACP
 from rgw.ops.request import Request, Result
 
 Handler = Callable[[Request], Awaitable[Result]]
@@ -23,35 +24,36 @@ class Op:
     header: str = ""
     handler: Handler | None = None
     body: bool = False
+    permission: int = 0  # what the bucket's ACL must grant; 0: the operation checks for itself
 
 
 OPS: list[Op] = [
     Op("ListBuckets", "GET", "service", handler=service.list_buckets),
-    Op("GetBucketLocation", "GET", "bucket", ("location",), handler=bucket.location),
-    Op("GetBucketVersioning", "GET", "bucket", ("versioning",), handler=bucket.versioning),
-    Op("GetBucketAcl", "GET", "bucket", ("acl",), handler=acl.get_bucket),
-    Op("PutBucketAcl", "PUT", "bucket", ("acl",), handler=acl.put_bucket, body=True),
-    Op("ListMultipartUploads", "GET", "bucket", ("uploads",), handler=multipart.list_uploads),
-    Op("ListObjectsV2", "GET", "bucket", ("list-type",), handler=listing.list_v2),
-    Op("DeleteObjects", "POST", "bucket", ("delete",), handler=delete.delete_many, body=True),
+    Op("GetBucketLocation", "GET", "bucket", ("location",), handler=bucket.location, permission=READ),
+    Op("GetBucketVersioning", "GET", "bucket", ("versioning",), handler=bucket.versioning, permission=READ),
+    Op("GetBucketAcl", "GET", "bucket", ("acl",), handler=acl.get_bucket, permission=READ_ACP),
+    Op("PutBucketAcl", "PUT", "bucket", ("acl",), handler=acl.put_bucket, body=True, permission=WRITE_ACP),
+    Op("ListMultipartUploads", "GET", "bucket", ("uploads",), handler=multipart.list_uploads, permission=READ),
+    Op("ListObjectsV2", "GET", "bucket", ("list-type",), handler=listing.list_v2, permission=READ),
+    Op("DeleteObjects", "POST", "bucket", ("delete",), handler=delete.delete_many, body=True, permission=WRITE),
     Op("CreateBucket", "PUT", "bucket", handler=bucket.create, body=True),
-    Op("HeadBucket", "HEAD", "bucket", handler=bucket.head),
+    Op("HeadBucket", "HEAD", "bucket", handler=bucket.head, permission=READ),
     Op("DeleteBucket", "DELETE", "bucket", handler=bucket.delete),
-    Op("ListObjects", "GET", "bucket", handler=listing.list_v1),
+    Op("ListObjects", "GET", "bucket", handler=listing.list_v1, permission=READ),
     Op("PostObject", "POST", "bucket"),
     Op("GetObjectAcl", "GET", "object", ("acl",), handler=acl.get_object),
     Op("PutObjectAcl", "PUT", "object", ("acl",), handler=acl.put_object, body=True),
-    Op("CreateMultipartUpload", "POST", "object", ("uploads",), handler=multipart.create),
-    Op("CompleteMultipartUpload", "POST", "object", ("uploadId",), handler=multipart.complete, body=True),
-    Op("UploadPartCopy", "PUT", "object", ("partNumber", "uploadId"), "x-amz-copy-source", multipart.copy_part),
-    Op("UploadPart", "PUT", "object", ("partNumber", "uploadId"), handler=multipart.upload_part, body=True),
-    Op("ListParts", "GET", "object", ("uploadId",), handler=multipart.list_parts),
-    Op("AbortMultipartUpload", "DELETE", "object", ("uploadId",), handler=multipart.abort),
-    Op("CopyObject", "PUT", "object", header="x-amz-copy-source", handler=copy.copy_object),
-    Op("PutObject", "PUT", "object", handler=object_write.put, body=True),
+    Op("CreateMultipartUpload", "POST", "object", ("uploads",), handler=multipart.create, permission=WRITE),
+    Op("CompleteMultipartUpload", "POST", "object", ("uploadId",), handler=multipart.complete, body=True, permission=WRITE),
+    Op("UploadPartCopy", "PUT", "object", ("partNumber", "uploadId"), "x-amz-copy-source", multipart.copy_part, permission=WRITE),
+    Op("UploadPart", "PUT", "object", ("partNumber", "uploadId"), handler=multipart.upload_part, body=True, permission=WRITE),
+    Op("ListParts", "GET", "object", ("uploadId",), handler=multipart.list_parts, permission=READ),
+    Op("AbortMultipartUpload", "DELETE", "object", ("uploadId",), handler=multipart.abort, permission=WRITE),
+    Op("CopyObject", "PUT", "object", header="x-amz-copy-source", handler=copy.copy_object, permission=WRITE),
+    Op("PutObject", "PUT", "object", handler=object_write.put, body=True, permission=WRITE),
     Op("GetObject", "GET", "object", handler=object_read.get),
     Op("HeadObject", "HEAD", "object", handler=object_read.head),
-    Op("DeleteObject", "DELETE", "object", handler=delete.delete_one),
+    Op("DeleteObject", "DELETE", "object", handler=delete.delete_one, permission=WRITE),
 ]
 
 

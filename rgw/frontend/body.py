@@ -1,0 +1,133 @@
+"""A request's body: bounded, timed, decoded, and verified before anybody may call it complete."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.client_exceptions import ClientError
+
+from rgw.auth import checksums
+from rgw.auth.chunked import ChunkedDecoder
+from rgw.auth.identity import PayloadKind, PayloadPlan
+from rgw.errors import S3Error
+
+STALL_SECONDS = 60.0
+_OFF_LOOP = 64 * 1024  # hashing more than this at once goes to a thread
+
+
+class BodyReader:
+    """Iterates over the payload; ``finish`` verifies what can only be known at the end. ``length``: bytes of payload, None if unknown."""
+
+    def __init__(self, request: web.BaseRequest, headers: dict[str, str], plan: PayloadPlan, limit: int) -> None:
+        self._request = request
+        self._plan = plan
+        self._limit = limit
+        self.wire_length = _content_length(headers)
+        self._chunked_http = "chunked" in headers.get("transfer-encoding", "").lower()
+        self.length = plan.decoded_length if plan.chunked else self.wire_length
+        if self.length is None and not self._chunked_http:
+            self.length = 0
+        if self.length is not None and self.length > limit:
+            raise S3Error("EntityTooLarge", ProposedSize=str(self.length), MaxSizeAllowed=str(limit))
+        self._decoder = ChunkedDecoder(plan) if plan.chunked else None
+        self._md5_wanted = checksums.content_md5(headers)
+        self._expected = checksums.expected(headers)
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256() if plan.kind is PayloadKind.SIGNED_SHA256 else None
+        self._checksum = checksums.Checksum(self._expected.algorithm) if self._expected else None
+        self._expect = headers.get("expect", "").lower() == "100-continue"
+        self._seen = 0
+        self._wire_seen = 0
+        self._finished = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the client was told to send, or sends without being told."""
+        return not self._expect
+
+    @property
+    def md5(self) -> str:
+        return self._md5.hexdigest()
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The payload's checksum by algorithm, if the request names one."""
+        return {self._checksum.algorithm: self._checksum.base64()} if self._checksum else {}
+
+    async def go_ahead(self) -> None:
+        """Answers ``Expect: 100-continue``, once."""
+        if self._expect:
+            self._expect = False
+            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._request.writer.output_size = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self.go_ahead()
+        content = self._request.content
+        while True:
+            try:
+                data = await asyncio.wait_for(content.readany(), STALL_SECONDS)
+            except TimeoutError:
+                raise S3Error("RequestTimeout") from None
+            except (ClientError, HttpProcessingError, ConnectionError, EOFError) as error:
+                raise S3Error("IncompleteBody") from error
+            if not data:
+                break
+            self._wire_seen += len(data)
+            for piece in self._decoder.feed(data) if self._decoder else (data,):
+                self._seen += len(piece)
+                if self._seen > self._limit:
+                    raise S3Error("EntityTooLarge", MaxSizeAllowed=str(self._limit))
+                if len(piece) > _OFF_LOOP:
+                    await asyncio.to_thread(self._hash, piece)
+                else:
+                    self._hash(piece)
+                yield piece
+
+    def _hash(self, piece: bytes) -> None:
+        self._md5.update(piece)
+        if self._sha256 is not None:
+            self._sha256.update(piece)
+        if self._checksum is not None:
+            self._checksum.update(piece)
+
+    async def finish(self) -> None:
+        """S3Error unless length, payload hash, Content-MD5, checksum and trailer hold. To be called after the last piece."""
+        trailers = self._decoder.finish() if self._decoder else {}
+        if (self.length is not None and self._seen != self.length) or (self.wire_length is not None and self._wire_seen != self.wire_length):
+            raise S3Error("IncompleteBody")
+        if self._sha256 is not None and self._sha256.hexdigest() != self._plan.sha256:
+            raise S3Error("XAmzContentSHA256Mismatch", ClientComputedContentSHA256=self._plan.sha256,
+                          S3ComputedContentSHA256=self._sha256.hexdigest())
+        if self._md5_wanted is not None and self._md5_wanted != self._md5.digest():
+            raise S3Error("BadDigest")
+        if self._expected is not None and self._checksum is not None:
+            value = trailers.get(checksums.PREFIX + self._expected.algorithm) if self._expected.trailer else self._expected.value
+            if value is not None:
+                checksums.verify(self._checksum, value)
+        self._finished = True
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, verified. S3Error MaxMessageLengthExceeded above ``limit`` bytes, before they are read where possible."""
+        if self.length is not None and self.length > limit:
+            raise S3Error("MaxMessageLengthExceeded")
+        out = bytearray()
+        async for piece in self:
+            out += piece
+            if len(out) > limit:
+                raise S3Error("MaxMessageLengthExceeded")
+        await self.finish()
+        return bytes(out)
+
+
+def _content_length(headers: dict[str, str]) -> int | None:
+    text = headers.get("content-length")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise S3Error("InvalidArgument", "Content-Length is not a length")
+    return int(text)

@@ -1,0 +1,207 @@
+"""The gateway's HTTP server: one pipeline for every request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+import ssl
+import time
+from typing import Any
+from email.utils import formatdate
+
+from aiohttp import web
+
+from rgw.auth.authenticate import authenticate
+from rgw.auth.request import RequestView
+from rgw.core.gateway import Gateway
+from rgw.errors import S3Error
+from rgw.frontend import address, optable, xml
+from rgw.frontend.body import BodyReader
+from rgw.ops import access
+from rgw.ops.request import Request, Result
+from rgw.store import errors as store_errors
+
+log = logging.getLogger("rgw.frontend")
+_HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
+
+
+class Handler:
+    """Answers requests with one gateway. ``draining`` refuses new ones with 503."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gw = gateway
+        self._domains = tuple(d.strip().lower() for d in gateway.options.rgw_dns_name.split(",") if d.strip())
+        self._host_id = gateway.zone.id
+        self.draining = False
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        request_id = secrets.token_hex(10)
+        started = time.perf_counter()
+        resource, op_name, status = "", "-", 500
+        body: BodyReader | None = None
+        try:
+            view = _view(request)                                                      # parse
+            resource = view.raw_path
+            headers = view.header_map()
+            if self.draining:
+                raise S3Error("ServiceUnavailable")
+            query = address.parse_query(view.raw_query)
+            bucket, key, _virtual = address.bucket_and_key(view.raw_path, headers.get("host", ""), self._domains)
+            scope = "object" if key and bucket else "bucket" if bucket else "service"
+            op = optable.find(view.method, scope, query, headers)                      # find the operation
+            op_name = op.name
+            identity = await authenticate(view, self._gw.users.get_by_access_key, time.time_ns(), self._gw.options)
+            if op.handler is None:
+                raise S3Error("NotImplemented", f"{op.name} is not implemented.")
+            body = BodyReader(request, headers, identity.payload, self._gw.options.rgw_max_put_size)
+            req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body))
+            if scope != "service" and op.name != "CreateBucket":                       # load the bucket's state
+                req.bucket = await self._gw.buckets.get(bucket)
+                if op.permission:                                                      # authorize
+                    access.require(req, req.bucket.acl, op.permission)
+            result = await op.handler(req)                                             # check parameters, execute
+            status = result.status
+            return await self._render(request, request_id, result, resource)           # render
+        except S3Error as error:
+            status = error.status
+            return self._refuse(request, request_id, error, resource, body)
+        except store_errors.StoreError as error:
+            log.warning("%s %s: %s", request_id, op_name, error, exc_info=True)
+            refusal = _store_refusal(error)
+            status = refusal.status
+            return self._refuse(request, request_id, refusal, resource, body)
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("%s %s %s failed", request_id, op_name, resource)
+            return self._refuse(request, request_id, S3Error("InternalError"), resource, body)
+        finally:
+            log.info("%s %s %s %s %d %.1fms", request_id, op_name, request.method, resource, status,    # log
+                     (time.perf_counter() - started) * 1000)
+
+    def _refuse(self, request: web.BaseRequest, request_id: str, error: S3Error, resource: str, body: BodyReader | None) -> web.Response:
+        headers = self._headers(request_id)
+        data = b""
+        if request.method != "HEAD" and error.status != 304:
+            data = xml.error_document(error, resource, request_id, self._host_id)
+            headers["Content-Type"] = "application/xml"
+        response = web.Response(status=error.status, body=data, headers=headers)
+        if request.headers.get("Expect") and (body is None or not body.started):
+            response.force_close()  # the client may or may not send its body now
+        return response
+
+    async def _render(self, request: web.BaseRequest, request_id: str, result: Result, resource: str) -> web.StreamResponse:
+        headers = self._headers(request_id) | result.headers
+        if result.later is not None:
+            return await self._slow(request, request_id, result.later, headers, resource)
+        if result.stream is not None:
+            response = web.StreamResponse(status=result.status, headers=headers)
+            response.content_length = result.length
+            await response.prepare(request)
+            sent = 0
+            try:
+                async for piece in result.stream:
+                    await response.write(piece)
+                    sent += len(piece)
+                if sent != result.length:
+                    raise RuntimeError(f"{sent} of {result.length} bytes")
+            except ConnectionError:
+                raise
+            except Exception as error:  # too late for an error document: the broken connection tells
+                log.error("%s: a body broke off: %s", request_id, error)
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError from error
+            await response.write_eof()
+            return response
+        if request.method == "HEAD":
+            response = web.StreamResponse(status=result.status, headers=headers)
+            response.content_length = result.length
+            await response.prepare(request)
+            await response.write_eof()
+            return response
+        data = b""
+        if result.xml is not None:
+            data = xml.render(result.xml)
+            headers.setdefault("Content-Type", "application/xml")
+        return web.Response(status=result.status, body=data, headers=headers)
+
+    async def _slow(self, request: web.BaseRequest, request_id: str, later: Any, headers: dict[str, str], resource: str) -> web.StreamResponse:
+        """Waits; after some seconds answers 200 and sends blanks, so that a refusal then stands in the body, as with S3."""
+        task = asyncio.ensure_future(later)
+        headers["Content-Type"] = "application/xml"
+        done, _ = await asyncio.wait({task}, timeout=_HEARTBEAT)
+        if done:
+            return web.Response(body=xml.render(task.result()), headers=headers)
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        document = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+        await response.write(document)
+        while not task.done():
+            await response.write(b" ")
+            await asyncio.wait({task}, timeout=_HEARTBEAT)
+        try:
+            data = xml.render(task.result())
+        except S3Error as error:
+            data = xml.error_document(error, resource, request_id, self._host_id)
+        except Exception:
+            log.exception("%s failed", request_id)
+            data = xml.error_document(S3Error("InternalError"), resource, request_id, self._host_id)
+        await response.write(data.removeprefix(document))
+        await response.write_eof()
+        return response
+
+    def _headers(self, request_id: str) -> dict[str, str]:
+        return {"x-amz-request-id": request_id, "x-amz-id-2": self._host_id, "Date": formatdate(usegmt=True), "Server": "pyrgw"}
+
+
+def _view(request: web.BaseRequest) -> RequestView:
+    path, query = address.split_target(request.raw_path)
+    headers = [(n.decode("latin-1").lower(), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
+    return RequestView(request.method, path, query, headers)
+
+
+def _xml_of(body: BodyReader) -> Any:
+    async def read() -> Any:
+        data = await body.read(xml.MAX_BYTES)
+        return xml.parse(data) if data else None
+    return read
+
+
+def _store_refusal(error: store_errors.StoreError) -> S3Error:
+    if isinstance(error, store_errors.Busy):
+        return S3Error("SlowDown")
+    if isinstance(error, (store_errors.TimedOut, store_errors.Unavailable)):
+        return S3Error("ServiceUnavailable")
+    if isinstance(error, store_errors.NoSpace):
+        return S3Error("ServiceUnavailable", "The store is full.")
+    return S3Error("InternalError")
+
+
+def make_app(gateway: Gateway) -> web.Server:
+    """A low-level server whose instances are protocols for ``loop.create_server``."""
+    return web.Server(Handler(gateway), access_log=None)
+
+
+class Server:
+    """A gateway on listening sockets."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._handler = Handler(gateway)
+        self._server = web.Server(self._handler, access_log=None)
+        self._listeners: list[asyncio.Server] = []
+
+    async def start(self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            self._listeners.append(await loop.create_server(self._server, sock=sock, ssl=tls, backlog=1024))
+
+    async def stop(self, drain: float = 30.0) -> None:
+        """Takes no new connections or requests and gives those under way ``drain`` seconds."""
+        self._handler.draining = True
+        for listener in self._listeners:
+            listener.close()
+        self._server.pre_shutdown()
+        await self._server.shutdown(drain)
