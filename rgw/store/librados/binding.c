@@ -91,6 +91,7 @@ struct rb_op {
     uint64_t token;
     int code;
     uint64_t version;
+    int version_asserted;
     int count;
     struct rb_step *steps;
     char *data;
@@ -312,7 +313,10 @@ static rados_ioctx_t rb_io_ctx(struct rb_io *io) { return io->plain; }
 static void rb_assert_exists(struct rb_op *op) {
     if (op->writes) rados_write_op_assert_exists(op->handle); else rados_read_op_assert_exists(op->handle);
 }
+/* A missing object answers EOVERFLOW to a version check, as a newer one does: the check before it tells them apart. */
 static void rb_assert_version(struct rb_op *op, uint64_t v) {
+    rb_assert_exists(op);
+    op->version_asserted = 1;
     if (op->writes) rados_write_op_assert_version(op->handle, v); else rados_read_op_assert_version(op->handle, v);
 }
 static void rb_cmpxattr(struct rb_op *op, const char *name, const char *value, size_t len) {

@@ -16,6 +16,7 @@ struct rb_op {
     uint64_t token;        /* of the watch, for events 1 and 2 */
     int code;
     uint64_t version;
+    int version_asserted;  /* so ERANGE and EOVERFLOW mean that it was another one */
     int count;
     struct rb_step *steps;
     char *data;            /* payload of a notify */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from rgw.store.errors import Unavailable, from_code
 from rgw.store.librados.binding import ffi, lib
 
 log = logging.getLogger(__name__)
+MISMATCH = (-errno.ERANGE, -errno.EOVERFLOW)  # what an OSD answers to assert_version: older, newer
 Finish = Callable[[Any], Any]
 
 
@@ -56,7 +58,8 @@ class CompletionQueue:
         if future.done():  # its task was cancelled
             return
         if op.code < 0:
-            error = from_code(op.code, f"{what}: code {op.code}")
+            code = -errno.ECANCELED if op.code in MISMATCH and op.version_asserted else op.code
+            error = from_code(code, f"{what}: code {op.code}")
             error.step = next((i for i in range(op.count) if op.steps[i].code < 0), None)
             future.set_exception(error)
             return

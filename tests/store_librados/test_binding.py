@@ -1,0 +1,153 @@
+"""What is special about the librados store: its queue, its timeouts, its watches, and being told what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from rgw.store.errors import InvalidArgument, NotFound, TimedOut, Unavailable
+from rgw.store.interface import ReadOp, WriteOp
+from rgw.store.librados import binding, connect
+
+
+@pytest.fixture
+async def rados(ceph_conf):
+    cluster = await connect(ceph_conf, timeout=10)
+    yield cluster
+    await cluster.close()
+
+
+@pytest.fixture
+async def io(rados):
+    await rados.create_pool("binding")
+    return await rados.open_pool("binding", f"n{time.monotonic_ns()}")
+
+
+async def test_says_what_to_install_when_not_built(monkeypatch, tmp_path):
+    monkeypatch.setattr(binding, "lib", None)
+    with pytest.raises(Unavailable, match=r"librados-dev.*python3-dev.*gcc.*python -m rgw\.store\.librados\._build"):
+        await connect(tmp_path / "ceph.conf")
+
+
+async def test_a_wrong_conf_is_an_error_and_not_a_hang(ceph_conf, tmp_path):
+    with pytest.raises(NotFound):
+        await connect(tmp_path / "missing.conf")
+
+
+async def test_many_completions_come_in_one_wake(rados, io):
+    await io.write("o", WriteOp().write_full(b"x" * 100))
+    queue = rados.queue
+    tasks = [asyncio.ensure_future(io.read("o", ReadOp().stat().read(0, 100))) for _ in range(50)]
+    await asyncio.sleep(0)  # all are sent
+    deadline = time.monotonic() + 10
+    before = queue.wakes
+    time.sleep(1)  # noqa: ASYNC251 the loop is deaf while they finish
+    results = await asyncio.gather(*tasks)
+    assert time.monotonic() < deadline
+    assert [r.data for r in results] == [b"x" * 100] * 50
+    assert queue.wakes - before <= 5
+    assert not queue.pending
+
+
+async def test_a_cancelled_task_leaves_the_operation_to_end_alone(rados, io):
+    data = os.urandom(1 << 20)
+    task = asyncio.ensure_future(io.write("o", WriteOp().write_full(data)))
+    await asyncio.sleep(0)
+    assert rados.queue.pending
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    while rados.queue.pending:
+        await asyncio.sleep(0.01)
+    assert (await io.read("o", ReadOp().read())).data == data  # librados had its own copy
+
+
+async def test_a_read_to_the_end_longer_than_its_first_buffer(io):
+    data = os.urandom(300_001)
+    await io.write("o", WriteOp().write_full(data))
+    assert (await io.read("o", ReadOp().read())).data == data
+    assert (await io.read("o", ReadOp().read(5))).data == data[5:]
+
+
+async def test_names_locators_and_omap_ranges_with_nul(io):
+    name = "a\0b"
+    await io.write(name, WriteOp().write_full(b"1"), locator="l\0m")
+    await io.write("a", WriteOp().write_full(b"2"), locator="l")
+    assert (await io.read(name, ReadOp().read(), locator="l\0m")).data == b"1"
+    assert (await io.read("a", ReadOp().read(), locator="l")).data == b"2"
+    keys = [b"k\0%d" % n for n in range(9)] + [b"l"]
+    await io.write("o", WriteOp().omap_set(dict.fromkeys(keys, b"v")))
+    seen, after, more = [], b"", True
+    while more:
+        page = (await io.read("o", ReadOp().omap_get(after, max_entries=3))).omap
+        seen, more = seen + list(page.values), page.more
+        after = seen[-1]
+    assert seen == keys
+    assert list((await io.read("o", ReadOp().omap_get(b"", b"k\0", 100))).omap.values) == keys[:9]
+    with pytest.raises(InvalidArgument):
+        await io.write("o", WriteOp().setxattr("x\0y", b""))
+
+
+async def test_mtime_keeps_nanoseconds(io):
+    when = 1_700_000_000_123_456_789
+    await io.write("o", WriteOp(mtime=when).write_full(b""))
+    assert (await io.read("o", ReadOp().stat())).mtime == when
+
+
+async def test_a_watch_is_acknowledged_while_the_loop_is_blocked(ceph_conf, io):
+    await io.write("w", WriteOp().create())
+    heard: list[bytes] = []
+    watch = await io.watch("w", heard.append, lambda: None)
+    outcome: list[object] = []
+
+    async def notify() -> None:
+        other = await connect(ceph_conf)
+        pool = await other.open_pool("binding", io.namespace)
+        started = time.monotonic()
+        await pool.notify("w", b"news\0", timeout_ms=5000)
+        outcome.append(time.monotonic() - started)
+        await other.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(notify()))
+    thread.start()
+    thread.join(15)  # this loop does nothing meanwhile
+    assert outcome and outcome[0] < 2 and not heard
+    await asyncio.sleep(0.1)
+    assert heard == [b"news\0"]
+    await watch.close()
+    await io.notify("w", b"nobody hears")
+    assert heard == [b"news\0"]
+
+
+async def test_a_silent_osd_times_out_and_comes_back(ceph_cluster):
+    cluster = await connect(ceph_cluster.conf, timeout=1)
+    try:
+        await cluster.create_pool("binding")
+        io = await cluster.open_pool("binding", "silent")
+        await io.write("o", WriteOp().write_full(b"before"))
+        ceph_cluster.signal("osd", signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            with pytest.raises(TimedOut):
+                await io.read("o", ReadOp().read())
+            with pytest.raises(TimedOut):
+                await io.write("o", WriteOp().append(b"?"))
+            assert time.monotonic() - started < 8
+        finally:
+            ceph_cluster.signal("osd", signal.SIGCONT)
+        for _ in range(20):  # heals by itself
+            try:
+                assert (await io.read("o", ReadOp().read())).data.startswith(b"before")
+                break
+            except TimedOut:
+                continue
+        else:
+            pytest.fail("the connection did not come back")
+    finally:
+        await cluster.close()
