@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rgw.core.manifest import pool_text
+from rgw.core.zone import ZoneError
+from rgw.errors import S3Error
 from rgw.formats.basics import PlacementRule
 from rgw.formats.obj import ObjManifest
 from rgw.store.interface import IoCtx
@@ -23,8 +25,11 @@ def bucket_rule(bucket: Bucket) -> PlacementRule:
 
 
 def tail_pool_name(gw: Gateway, rule: PlacementRule) -> str:
-    """The pool of a placement rule's storage class."""
-    return gw.zone.data_pool(rule)
+    """The pool of a placement rule's storage class. S3Error InvalidStorageClass if the zone does not have it."""
+    try:
+        return gw.zone.data_pool(rule)
+    except ZoneError as error:
+        raise S3Error("InvalidStorageClass") from error
 
 
 def head_pool_name(gw: Gateway, bucket: Bucket) -> str:
