@@ -52,7 +52,7 @@ def from_query(parameters: Mapping[str, str], now: int) -> Claim:
 def _bucket_of_host(headers: Mapping[str, str], dns_name: str) -> str:
     host = headers.get("host", "").lower()
     host = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    for name in dns_name.lower().replace(",", " ").split():
+    for name in sorted(dns_name.lower().replace(",", " ").split(), key=len, reverse=True):  # the longest fits best
         if host.endswith(f".{name}"):
             return host[:-len(name) - 1]
     return ""

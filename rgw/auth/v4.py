@@ -87,12 +87,12 @@ def from_header(authorization: str, headers: Mapping[str, str], now: int, skew: 
     moment = times.parse_any(text)
     if moment is None:
         raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
-    timestamp = times.basic(moment)
-    if timestamp[:8] != date:
-        raise S3Error(code, f"Invalid credential date \"{date}\". It is not the day of the request's date \"{timestamp}\".")
     if abs(now - moment) > skew * times.SECOND:
         raise S3Error("RequestTimeTooSkewed", RequestTime=text, ServerTime=times.extended(now),
                       MaxAllowedSkewMilliseconds=str(skew * 1000))
+    timestamp = times.basic(moment)
+    if timestamp[:8] != date:
+        raise S3Error(code, f"Invalid credential date \"{date}\". It is not the day of the request's date \"{timestamp}\".")
     if "x-amz-content-sha256" not in headers:
         raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
     return Claim(access_key, date, region, service, signed, fields["Signature"], timestamp, False, headers["x-amz-content-sha256"])
