@@ -322,6 +322,8 @@ class Buckets:
         pool = self._gateway.zone.meta_root
         for _ in range(_RETRIES):
             info, attrs = BucketInfo.decode(bucket.instance.data), dict(bucket.attrs)
+            if info.newer:
+                raise S3Error("NotImplemented", "the bucket was written by a newer release, whose fields a change would drop")
             change(info, attrs)
             try:
                 await self._gateway.metadata.replace(pool, instance_oid(info.bucket), info.encode(), attrs, bucket.instance)

@@ -134,6 +134,8 @@ class Users:
             except NotFound:
                 raise S3Error("NoSuchUser") from None
             old = self._decode(text, found)
+            if old.newer:
+                raise S3Error("NotImplemented", "the user was written by a newer release, whose fields a change would drop")
             new = make(copy.deepcopy(old))
             await self._claim(old, new)
             try:
@@ -238,7 +240,8 @@ def _record(info: UserInfo) -> bytes:
 
 
 def _quota(size: int, objects: int) -> QuotaInfo:
-    return QuotaInfo(enabled=size >= 0 or objects >= 0, max_size=size, max_objects=objects)
+    kilobytes = -1 if size < 0 else (size + 1023) // 1024
+    return QuotaInfo(enabled=size >= 0 or objects >= 0, max_size=size, max_size_kb=kilobytes, max_objects=objects)
 
 
 def _new_key(access_key: str | None, secret_key: str | None, subuser: str = "") -> AccessKey:
