@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -167,6 +168,41 @@ async def test_nearly_full_disk_still_removes(tmp_path):
     assert (await pool.read("o", ReadOp().read())).data == b"x"
     await pool.write("o", WriteOp().remove())
     await store.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"NOT TESTED ON A REALLY FULL DISK, which takes root: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("size", [3_000, 20_000, 300_000])
+async def test_really_full_disk(small_disk, size):
+    for reserve in (0, 1 << 20):
+        store = await open_store(small_disk / "s", disk_reserve=reserve)
+        await store.create_pool("p")
+        pool = await store.open_pool("p")
+        stored = 0
+        failures: list[BaseException] = []
+        while not failures:
+            results = await asyncio.gather(*(pool.write(f"{reserve}-{stored + n}", WriteOp().write_full(bytes(size))) for n in range(8)),
+                                           return_exceptions=True)
+            failures = [r for r in results if isinstance(r, BaseException)]
+            stored += 8 - len(failures)
+        assert all(isinstance(f, NoSpace) for f in failures), failures
+        names = [o.name async for o in pool.list_objects()]
+        assert len(names) == stored
+        for name in names:
+            assert (await pool.read(name, ReadOp().read())).data == bytes(size)
+        for name in names:
+            await pool.write(name, WriteOp().remove())
+        await store.close()
 
 
 _CHILD = """

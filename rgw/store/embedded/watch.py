@@ -41,7 +41,7 @@ class WatchHub:
     """The watches of one instance. ``incarnation_of`` tells the id of the object at a key, None if there is none."""
 
     def __init__(self, folder: Path, instance_id: int, incarnation_of: Callable[[bytes], int | None]) -> None:
-        self._folder = folder
+        self._folder = Path(os.path.abspath(folder))
         self._name = f"{instance_id}.sock"
         self._incarnation_of = incarnation_of
         self._watches: dict[bytes, list[EmbeddedWatch]] = {}
@@ -53,7 +53,7 @@ class WatchHub:
         self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _address(self, name: str) -> str:
-        path = os.path.abspath(self._folder / name)
+        path = str(self._folder / name)
         return path if len(os.fsencode(path)) < _PATH_MAX else f"/proc/self/fd/{self._folder_fd}/{name}"
 
     async def add(self, watch: EmbeddedWatch) -> None:

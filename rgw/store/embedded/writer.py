@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import queue
@@ -26,6 +27,7 @@ from rgw.store.interface import Step, StepKind
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 512
+_NEARLY_FULL = 1 << 20
 # Refused while the disk is nearly full. Class calls are not: a removal needs them to make room.
 _GROWING = frozenset((StepKind.CREATE, StepKind.WRITE, StepKind.WRITE_FULL, StepKind.APPEND, StepKind.SETXATTR, StepKind.OMAP_SET))
 
@@ -105,7 +107,12 @@ class Writer:
                     batch.append(item)
             except queue.Empty:
                 pass
-            self._answer(batch, self._commit(batch))
+            try:
+                outcomes = self._commit(batch)
+            except Exception as error:  # nobody may wait forever
+                log.exception("the store's writer failed")
+                outcomes = [(None, Unavailable(f"the store failed: {error}"))] * len(batch)
+            self._answer(batch, outcomes)
         if self._unlinked:
             self._commit([])
 
@@ -120,6 +127,9 @@ class Writer:
                 failure: BaseException = cause
             elif isinstance(cause, lmdb.Error):
                 failure = translate(cause)
+                # A disk that becomes full in the midst of a write is a short write, which LMDB reports as EIO.
+                if os.strerror(errno.EIO) in str(cause) and self._disk_free() < max(self._reserve, _NEARLY_FULL):
+                    failure = NoSpace("the disk is full")
             elif isinstance(cause, OSError):
                 failure = Unavailable(f"the store failed: {cause}")
             else:
@@ -158,10 +168,19 @@ class Writer:
         except BaseException:
             session.abort()
             raise
-        for file_id in freed:
-            self._files.unlink(file_id)
-        self._unlinked = freed
+        self._unlinked = self._unlink(freed)
         return outcomes
+
+    def _unlink(self, file_ids: list[int]) -> list[int]:
+        """Removes files that are referenced no more; those that cannot be removed stay in the trash until the next opening."""
+        done: list[int] = []
+        for file_id in file_ids:
+            try:
+                self._files.unlink(file_id)
+                done.append(file_id)
+            except OSError as error:
+                log.error("a data file that is not needed any more cannot be removed: %s", error)
+        return done
 
     def _apply(self, session: WriteSession, change: Change, now: int, freed: list[int]) -> int:
         pool = session.pool(change.pool)
@@ -175,9 +194,12 @@ class Writer:
             raise _Tainted from error
         return pool.version
 
-    def _full(self, session: WriteSession) -> str:
+    def _disk_free(self) -> int:
         disk = os.statvfs(self._folder)
-        if disk.f_bavail * disk.f_frsize < self._reserve:
+        return disk.f_bavail * disk.f_frsize
+
+    def _full(self, session: WriteSession) -> str:
+        if self._disk_free() < self._reserve:
             return "the disk is full"
         if self._max_bytes is not None:
             used = self._database.used_bytes(session.txn)
@@ -191,8 +213,7 @@ class Writer:
         loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
         for change, (value, error) in zip(batch, outcomes, strict=True):
             if error is not None:
-                for file_id in change.new_files:
-                    self._files.unlink(file_id)
+                self._unlink(change.new_files)
             loops.setdefault(change.loop, []).append((change.future, value, error))
         for loop, answers in loops.items():
             try:
