@@ -66,8 +66,8 @@ async def test_failed_operation_changes_nothing(pool):
     await pool.write("o", WriteOp().write_full(b"old").setxattr("a", b"1").omap_set({b"k": b"v"}))
     before = await everything(pool, "o")
     with pytest.raises(Cancelled):
-        await pool.write("o", WriteOp().write_full(b"new" * 50_000).setxattr("a", b"2").setxattr("c", b"3").omap_set({b"k": b"w", b"l": b""})
-                         .omap_set_header(b"h").cmpxattr("a", b"other"))
+        await pool.write("o", WriteOp().write_full(b"new" * 50_000).setxattr("a", b"2").setxattr("c", b"3")
+                         .omap_set({b"k": b"w", b"l": b""}).omap_set_header(b"h").cmpxattr("a", b"other"))
     assert await everything(pool, "o") == before
     with pytest.raises(Cancelled):
         await pool.write("o", WriteOp().remove().create().cmpxattr("a", b"other"))
@@ -80,7 +80,8 @@ async def test_sizes_and_ranges(pool, size):
     await pool.write("o", WriteOp().write_full(data))
     result = await pool.read("o", ReadOp().stat().read())
     assert (result.size, result.data) == (size, data)
-    for offset, length in ((0, 1), (size // 2, 10), (size // 3, size // 2 or 1), (size, 10), (size + 5, 0), (max(size - 3, 0), 100), (1, 0)):
+    for offset, length in ((0, 1), (size // 2, 10), (size // 3, size // 2 or 1), (size, 10), (size + 5, 0),
+                           (max(size - 3, 0), 100), (1, 0)):
         expected = data[offset:offset + length] if length else data[offset:]
         assert (await pool.read("o", ReadOp().read(offset, length))).data == expected
 
@@ -144,9 +145,11 @@ async def test_xattrs(pool):
 
 async def test_comparisons(pool):
     await pool.write("o", WriteOp().setxattr("a", b"1").omap_set({b"k": b"v"}))
-    await pool.write("o", WriteOp().cmpxattr("a", b"1").cmpxattr("unset", b"").omap_cmp(b"k", b"v").omap_cmp(b"unset", b"").setxattr("b", b"2"))
+    await pool.write("o", WriteOp().cmpxattr("a", b"1").cmpxattr("unset", b"").omap_cmp(b"k", b"v").omap_cmp(b"unset", b"")
+                     .setxattr("b", b"2"))
     await pool.read("o", ReadOp().cmpxattr("b", b"2").stat())
-    for op in (WriteOp().cmpxattr("a", b"2"), WriteOp().cmpxattr("unset", b"2"), WriteOp().omap_cmp(b"k", b"w"), WriteOp().omap_cmp(b"u", b"w")):
+    for op in (WriteOp().cmpxattr("a", b"2"), WriteOp().cmpxattr("unset", b"2"), WriteOp().omap_cmp(b"k", b"w"),
+               WriteOp().omap_cmp(b"u", b"w")):
         with pytest.raises(Cancelled):
             await pool.write("o", op.setxattr("b", b"3"))
     with pytest.raises(Cancelled):
