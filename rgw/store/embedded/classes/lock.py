@@ -1,0 +1,121 @@
+"""The object class ``lock``: advisory locks with an end, in xattrs.
+
+A locker is known by its cookie alone: whoever runs these classes is one client.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rgw.formats.cls_lock import (
+    AssertLockedOp, BreakLockOp, GetInfoOp, GetInfoRet, ListLocksRet, LockerId, LockerInfo, LockInfo, LockOp, SetCookieOp, UnlockOp,
+)
+from rgw.store import classes
+from rgw.store.embedded.classes.registry import implements
+from rgw.store.embedded.context import ObjectContext
+from rgw.store.errors import Busy, Exists, InvalidArgument, NotFound
+
+_PREFIX = "lock."
+_EXCLUSIVE, _SHARED, _EPHEMERAL = 1, 2, 3
+_MAY_RENEW, _MUST_RENEW = 1, 2
+
+
+def _read(ctx: ObjectContext, name: str) -> LockInfo:
+    """The lock without lockers whose time is over."""
+    data = ctx.get_xattr(_PREFIX + name) if ctx.exists else None
+    if data is None:
+        return LockInfo()
+    lock = LockInfo.decode(data)
+    lock.lockers = {who: info for who, info in lock.lockers.items() if not info.expiration or info.expiration >= ctx.now()}
+    return lock
+
+
+def _write(ctx: ObjectContext, name: str, lock: LockInfo) -> None:
+    ctx.set_xattr(_PREFIX + name, lock.encode())
+
+
+def _own(lock: LockInfo, cookie: str) -> LockerId | None:
+    return next((who for who in lock.lockers if who.cookie == cookie), None)
+
+
+@implements(classes.LOCK_LOCK)
+def take(ctx: ObjectContext, request: LockOp) -> None:
+    """Busy if others hold it, Exists if the same locker does and does not renew, NotFound if there is nothing that it must renew."""
+    if request.type not in (_EXCLUSIVE, _SHARED, _EPHEMERAL) or not request.name:
+        raise InvalidArgument("bad lock type or name")
+    if request.flags & _MAY_RENEW and request.flags & _MUST_RENEW:
+        raise InvalidArgument("a lock may renew or must renew")
+    lock = _read(ctx, request.name)
+    if lock.lockers and lock.tag != request.tag:
+        raise Busy("the lock has another tag")
+    own = _own(lock, request.cookie)
+    if own is not None:
+        if not request.flags & (_MAY_RENEW | _MUST_RENEW):
+            raise Exists("the lock is held already")
+        del lock.lockers[own]
+    elif request.flags & _MUST_RENEW:
+        raise NotFound("there is no such lock to renew")
+    if lock.lockers and (request.type != _SHARED or lock.type != _SHARED):
+        raise Busy("somebody else holds the lock")
+    lock.type, lock.tag = request.type, request.tag
+    lock.lockers[own or LockerId(cookie=request.cookie)] = LockerInfo(
+        expiration=ctx.now() + request.duration if request.duration else 0, description=request.description)
+    ctx.create()
+    _write(ctx, request.name, lock)
+
+
+def _drop(ctx: ObjectContext, name: str, cookie: str) -> None:
+    lock = _read(ctx, name)
+    own = _own(lock, cookie)
+    if own is None:
+        raise NotFound("the lock is not held")
+    del lock.lockers[own]
+    if lock.type == _EPHEMERAL and not lock.lockers:
+        ctx.remove()
+    else:
+        _write(ctx, name, lock)
+
+
+@implements(classes.LOCK_UNLOCK)
+def unlock(ctx: ObjectContext, request: UnlockOp) -> None:
+    _drop(ctx, request.name, request.cookie)
+
+
+@implements(classes.LOCK_BREAK_LOCK)
+def break_lock(ctx: ObjectContext, request: BreakLockOp) -> None:
+    _drop(ctx, request.name, request.cookie)
+
+
+@implements(classes.LOCK_GET_INFO)
+def get_info(ctx: ObjectContext, request: GetInfoOp) -> GetInfoRet:
+    lock = _read(ctx, request.name)
+    return GetInfoRet(lockers=lock.lockers, type=lock.type, tag=lock.tag)
+
+
+@implements(classes.LOCK_LIST_LOCKS)
+def list_locks(ctx: ObjectContext, request: Any) -> ListLocksRet:
+    if not ctx.exists:
+        raise NotFound("no such object")
+    return ListLocksRet(locks=[name[len(_PREFIX):] for name in sorted(ctx.xattrs()) if name.startswith(_PREFIX)])
+
+
+def _held(ctx: ObjectContext, request: AssertLockedOp | SetCookieOp) -> tuple[LockInfo, LockerId]:
+    lock = _read(ctx, request.name)
+    own = _own(lock, request.cookie)
+    if not lock.lockers or own is None or lock.type != request.type or lock.tag != request.tag:
+        raise Busy("the lock is not held that way")
+    return lock, own
+
+
+@implements(classes.LOCK_ASSERT_LOCKED)
+def assert_locked(ctx: ObjectContext, request: AssertLockedOp) -> None:
+    _held(ctx, request)
+
+
+@implements(classes.LOCK_SET_COOKIE)
+def set_cookie(ctx: ObjectContext, request: SetCookieOp) -> None:
+    lock, own = _held(ctx, request)
+    if _own(lock, request.new_cookie) is not None:
+        raise Busy("the new cookie is in use")
+    lock.lockers[LockerId(locker=own.locker, cookie=request.new_cookie)] = lock.lockers.pop(own)
+    _write(ctx, request.name, lock)
