@@ -1,0 +1,21 @@
+"""May the caller do it? By the ACLs of bucket and object."""
+
+from __future__ import annotations
+
+from rgw.auth import acl as acls
+from rgw.errors import S3Error
+from rgw.formats.acl import AccessControlPolicy
+from rgw.ops.request import Request
+
+READ, WRITE, READ_ACP, WRITE_ACP = 1, 2, 4, 8
+
+
+def permitted(req: Request, policy: AccessControlPolicy, permission: int) -> bool:
+    """Whether the policy grants the permission bits to the caller."""
+    return acls.allowed(policy, req.identity, permission, req.the_bucket.owner)
+
+
+def require(req: Request, policy: AccessControlPolicy, permission: int) -> None:
+    """S3Error AccessDenied unless the policy grants it."""
+    if not permitted(req, policy, permission):
+        raise S3Error("AccessDenied")

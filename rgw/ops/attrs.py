@@ -1,0 +1,102 @@
+"""Between request headers and an object's xattrs, as radosgw keeps them."""
+
+from __future__ import annotations
+
+from email.header import decode_header, make_header
+from urllib.parse import parse_qsl
+
+from rgw.core.state import PREFIX, text, with_nul
+from rgw.errors import S3Error
+from rgw.formats.misc import ObjTags
+from rgw.ops.request import Request
+
+STORED = {"content-type": "content_type", "cache-control": "cache_control", "content-disposition": "content_disposition",
+          "content-encoding": "content_encoding", "content-language": "content_language", "expires": "expires"}
+META = "x-amz-meta-"
+TAGGING = PREFIX + "x-amz-tagging"
+CHECKSUM = PREFIX + "x-amz-checksum-"
+
+
+def iso(ns: int) -> str:
+    """A time as S3's XML has it."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ns // 10**6 % 1000:03d}Z"
+
+
+def _meta_value(value: str) -> str:
+    """User metadata: UTF-8 as it is, RFC 2047 words decoded."""
+    if "=?" in value and "?=" in value:
+        try:
+            return str(make_header(decode_header(value)))
+        except (ValueError, LookupError):
+            return value
+    return value
+
+
+def metadata(req: Request) -> dict[str, bytes]:
+    """Xattrs of the stored headers, user metadata and tags. S3Error MetadataTooLarge, InvalidTag."""
+    found: dict[str, bytes] = {}
+    size = 0
+    for name, value in req.headers.items():
+        if name.startswith(META):
+            value = _meta_value(value)
+            size += len(name) - len(META) + len(value.encode("utf-8", "surrogateescape"))
+            found[PREFIX + name] = with_nul(value)
+        elif name in STORED:
+            if name == "content-encoding":
+                value = ",".join(word for word in (w.strip() for w in value.split(",")) if word != "aws-chunked")
+                if not value:
+                    continue
+            found[PREFIX + STORED[name]] = with_nul(value)
+    if size > req.gw.options.rgw_max_attr_size:
+        raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(req.gw.options.rgw_max_attr_size))
+    storage_class = req.headers.get("x-amz-storage-class", "")
+    if storage_class and storage_class != "STANDARD":
+        found[PREFIX + "storage_class"] = storage_class.encode()
+    return found | tagging(req)
+
+
+def tagging(req: Request) -> dict[str, bytes]:
+    """The xattr of the x-amz-tagging header, if it is there."""
+    header = req.headers.get("x-amz-tagging")
+    if not header:
+        return {}
+    try:
+        pairs = parse_qsl(header, keep_blank_values=True, strict_parsing=True, max_num_fields=50)
+    except ValueError:
+        raise S3Error("InvalidTag") from None
+    tags = dict(pairs)
+    if len(pairs) > 10 or len(tags) != len(pairs) or any(not k or len(k) > 128 or len(v) > 256 for k, v in pairs):
+        raise S3Error("InvalidTag")
+    return {TAGGING: ObjTags(tags=tags).encode()}
+
+
+def checksum_attrs(values: dict[str, str], kind: str = "FULL_OBJECT") -> dict[str, bytes]:
+    found = {CHECKSUM + name: with_nul(value) for name, value in values.items()}
+    return found | {CHECKSUM + "type": with_nul(kind)} if found else found
+
+
+def checksum_headers(attrs: dict[str, bytes]) -> dict[str, str]:
+    """The response headers x-amz-checksum-*."""
+    return {name.removeprefix(PREFIX): text(value) for name, value in attrs.items()
+            if name.startswith(CHECKSUM) and name != CHECKSUM + "algorithm"}
+
+
+def headers(attrs: dict[str, bytes]) -> dict[str, str]:
+    """The response headers that an object's xattrs hold."""
+    found = {"Content-Type": "binary/octet-stream"}
+    for header, attr in STORED.items():
+        raw = attrs.get(PREFIX + attr)
+        if raw is not None:
+            found[header.title()] = text(raw)
+    for name, raw in attrs.items():
+        if name.startswith(PREFIX + META):
+            value = text(raw)
+            found[name.removeprefix(PREFIX)] = value.replace("\r", " ").replace("\n", " ")
+    if TAGGING in attrs:
+        found["x-amz-tagging-count"] = str(len(ObjTags.decode(attrs[TAGGING]).tags))
+    storage_class = text(attrs.get(PREFIX + "storage_class"))
+    if storage_class and storage_class != "STANDARD":
+        found["x-amz-storage-class"] = storage_class
+    return found

@@ -1,0 +1,60 @@
+"""Buckets: create, look, remove, location, versioning."""
+
+from __future__ import annotations
+
+import re
+
+from rgw.errors import S3Error
+from rgw.ops import acl
+from rgw.ops.request import Request, Result
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_RELAXED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{2,254}")
+_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+
+
+def check_name(name: str, relaxed: bool) -> None:
+    """S3Error InvalidBucketName unless the name is one for a new bucket."""
+    good = (_RELAXED if relaxed else _NAME).fullmatch(name)
+    if not good or _ADDRESS.fullmatch(name) or ".." in name or (not relaxed and (".-" in name or "-." in name)):
+        raise S3Error("InvalidBucketName", BucketName=name)
+
+
+async def create(req: Request) -> Result:
+    user = req.user
+    check_name(req.bucket_name, req.gw.options.rgw_relaxed_s3_bucket_names)
+    policy = acl.from_headers(req, user.user_id.text(), user.display_name)
+    placement = ""
+    root = await req.xml()
+    if root is not None:
+        if root.tag != "CreateBucketConfiguration":
+            raise S3Error("MalformedXML")
+        where, _, placement = (root.findtext("LocationConstraint") or "").partition(":")
+        if where and where not in (req.gw.options.rgw_default_region, req.gw.options.rgw_zonegroup, "us-east-1"):
+            raise S3Error("InvalidLocationConstraint")
+    lock = req.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true"
+    if lock:
+        raise S3Error("NotImplemented", "Object lock is not implemented.")
+    await req.gw.buckets.create(req.bucket_name, user, policy, placement=placement)
+    return Result(headers={"Location": f"/{req.bucket_name}"})
+
+
+async def head(req: Request) -> Result:
+    return Result(headers={"x-amz-bucket-region": req.gw.options.rgw_default_region or "us-east-1"})
+
+
+async def delete(req: Request) -> Result:
+    if req.user.user_id.text() != req.the_bucket.owner.text():
+        raise S3Error("AccessDenied")
+    await req.gw.buckets.delete(req.the_bucket)
+    return Result(204)
+
+
+async def location(req: Request) -> Result:
+    return Result(xml=("LocationConstraint", req.gw.options.rgw_default_region))
+
+
+async def versioning(req: Request) -> Result:
+    bucket = req.the_bucket
+    status = "Enabled" if bucket.versioning_enabled else "Suspended" if bucket.versioning_suspended else None
+    return Result(xml=("VersioningConfiguration", [("Status", status)]))

@@ -1,0 +1,80 @@
+"""ListObjects, both versions."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import quote
+
+from rgw.core.listing import Listing
+from rgw.errors import S3Error
+from rgw.ops.attrs import iso
+from rgw.ops.request import Request, Result
+
+
+def encoder(req: Request) -> Any:
+    """How keys are written: as they are, or percent-encoded. S3Error InvalidArgument for other encodings."""
+    kind = req.query.get("encoding-type", "")
+    if kind not in ("", "url"):
+        raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type", ArgumentValue=kind)
+    return (lambda text: quote(text, safe="/")) if kind else (lambda text: text)
+
+
+async def _page(req: Request, marker: str) -> tuple[Listing, int]:
+    most = min(req.integer("max-keys", 1000), req.gw.options.rgw_max_listing_results)
+    if most == 0:
+        return Listing(), 0
+    unordered = req.query.get("allow-unordered", "").lower() == "true"
+    return await req.gw.listing.objects(req.the_bucket, req.query.get("prefix", ""), req.query.get("delimiter", ""), marker, most,
+                                        unordered), most
+
+
+def _contents(page: Listing, encode: Any, owners: bool) -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for entry in page.entries:
+        meta = entry.meta
+        row: list[tuple[str, Any]] = [
+            ("Key", encode(entry.name)), ("LastModified", iso(meta.mtime)), ("ETag", f'"{meta.etag}"'), ("Size", meta.accounted_size),
+            ("StorageClass", meta.storage_class or "STANDARD")]
+        if owners:
+            row.append(("Owner", [("ID", meta.owner), ("DisplayName", meta.owner_display_name)]))
+        rows.append(("Contents", row))
+    return rows + [("CommonPrefixes", [("Prefix", encode(prefix))]) for prefix in page.common_prefixes]
+
+
+def _common(req: Request, encode: Any) -> list[tuple[str, Any]]:
+    delimiter = req.query.get("delimiter", "")
+    return [("Name", req.bucket_name), ("Prefix", encode(req.query.get("prefix", ""))), ("Delimiter", encode(delimiter) if delimiter else None),
+            ("EncodingType", req.query.get("encoding-type") or None)]
+
+
+async def list_v1(req: Request) -> Result:
+    encode = encoder(req)
+    marker = req.query.get("marker", "")
+    page, most = await _page(req, marker)
+    after = encode(page.next_marker) if page.truncated else None
+    return Result(xml=("ListBucketResult", [
+        *_common(req, encode), ("Marker", encode(marker)), ("NextMarker", after), ("MaxKeys", most), ("IsTruncated", page.truncated),
+        *_contents(page, encode, True)]))
+
+
+async def list_v2(req: Request) -> Result:
+    if req.query["list-type"] != "2":
+        raise S3Error("InvalidArgument", ArgumentName="list-type", ArgumentValue=req.query["list-type"])
+    encode = encoder(req)
+    token, after = req.query.get("continuation-token"), req.query.get("start-after", "")
+    marker = after
+    if token is not None:
+        try:
+            marker = base64.urlsafe_b64decode(token.encode("ascii")).decode("utf-8")
+        except (UnicodeError, binascii.Error, ValueError):
+            marker = ""
+        if not marker:
+            raise S3Error("InvalidArgument", "The continuation token provided is incorrect", ArgumentName="continuation-token")
+    page, most = await _page(req, marker)
+    following = base64.urlsafe_b64encode(page.next_marker.encode()).decode() if page.truncated else None
+    return Result(xml=("ListBucketResult", [
+        *_common(req, encode), ("StartAfter", encode(after) if after else None), ("ContinuationToken", token),
+        ("NextContinuationToken", following), ("KeyCount", len(page.entries) + len(page.common_prefixes)), ("MaxKeys", most),
+        ("IsTruncated", page.truncated), *_contents(page, encode, req.query.get("fetch-owner", "").lower() == "true")]))

@@ -1,0 +1,125 @@
+"""GetObject and HeadObject: conditions, ranges, parts, overrides."""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate, parsedate_to_datetime
+
+from rgw.core.conditions import Conditions
+from rgw.core.objects import ObjectState
+from rgw.errors import S3Error
+from rgw.ops import access, attrs
+from rgw.ops.request import Request, Result
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_OVERRIDES = ("content-type", "content-language", "expires", "cache-control", "content-disposition", "content-encoding")
+
+
+def http_time(text: str | None) -> int | None:
+    """Seconds since the epoch; None for what is no date, which is then ignored as HTTP says."""
+    try:
+        return int(parsedate_to_datetime(text).timestamp()) if text else None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def check_conditions(state: ObjectState, headers: dict[str, str], prefix: str = "", *, copying: bool = False) -> None:
+    """The four conditions on a source, RFC 9110's precedence. S3Error PreconditionFailed or NotModified."""
+    failed = S3Error("PreconditionFailed") if copying else S3Error("NotModified")
+    match, none = headers.get(prefix + "if-match"), headers.get(prefix + "if-none-match")
+    mtime = state.mtime // 10**9
+    if match is not None:
+        Conditions(if_match=match).check(state.etag)
+    else:
+        since = http_time(headers.get(prefix + "if-unmodified-since"))
+        if since is not None and mtime > since:
+            raise S3Error("PreconditionFailed")
+    if none is not None:
+        try:
+            Conditions(if_none_match=none).check(state.etag)
+        except S3Error:
+            raise failed from None
+    else:
+        since = http_time(headers.get(prefix + "if-modified-since"))
+        if since is not None and mtime <= since:
+            raise failed
+
+
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """(offset, length) of a single range; None where the header is to be ignored. S3Error InvalidRange."""
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match[0] == "bytes=-":
+        return None
+    first, last = match[1][:19], match[2][:19]
+    if not first:
+        length = min(int(last), size)
+        if length == 0:
+            raise S3Error("InvalidRange", RangeRequested=header or "", ActualObjectSize=str(size))
+        return size - length, length
+    if last and int(last) < int(first):
+        return None
+    if int(first) >= size:
+        raise S3Error("InvalidRange", RangeRequested=header or "", ActualObjectSize=str(size))
+    return int(first), (min(int(last), size - 1) if last else size - 1) - int(first) + 1
+
+
+async def _load(req: Request, prefetch: bool) -> ObjectState:
+    load = req.gw.objects.get if prefetch else req.gw.objects.head
+    try:
+        state = await load(req.the_bucket, req.key, req.query.get("versionId", ""))
+    except S3Error as error:
+        if error.code in ("NoSuchKey", "NoSuchVersion"):
+            if not access.permitted(req, req.the_bucket.acl, access.READ):
+                raise S3Error("AccessDenied") from None
+            raise S3Error(error.code, Key=req.key) from None
+        raise
+    access.require(req, state.acl, access.READ)
+    return state
+
+
+def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
+    """The reply's headers, status and length, and the offset of its body."""
+    check_conditions(state, req.headers)
+    headers = {**attrs.headers(state.attrs), "ETag": f'"{state.etag}"', "Accept-Ranges": "bytes",
+               "Last-Modified": formatdate(state.mtime // 10**9, usegmt=True)}
+    for name in _OVERRIDES:
+        value = req.query.get(f"response-{name}")
+        if value is not None:
+            if req.identity.anonymous:
+                raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+            headers[name.title()] = "".join(c for c in value if c >= " " and c != "\x7f")
+    offset, length, status = 0, state.size, 200
+    if req.query.get("partNumber"):
+        if "range" in req.headers:
+            raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter.")
+        number = req.integer("partNumber", 1, 1, 10_000)
+        parts = state.parts or [(1, 0, state.size)]
+        if state.parts:
+            headers["x-amz-mp-parts-count"] = str(len(parts))
+        for each, start, size in parts:
+            if each == number:
+                offset, length, status = start, size, 206
+                break
+        else:
+            raise S3Error("InvalidPartNumber")
+    else:
+        if_range = req.headers.get("if-range")
+        part = parse_range(req.headers.get("range"), state.size) if if_range in (None, f'"{state.etag}"') else None
+        if part is not None:
+            (offset, length), status = part, 206
+    if status == 206 and length:
+        headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{state.size}"
+    if req.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" and status == 200:
+        headers |= attrs.checksum_headers(state.attrs)
+    return Result(status, headers, length=length), offset
+
+
+async def get(req: Request) -> Result:
+    state = await _load(req, True)
+    result, offset = _describe(req, state)
+    result.stream = req.gw.objects.read(state, offset, result.length)
+    return result
+
+
+async def head(req: Request) -> Result:
+    return _describe(req, await _load(req, False))[0]
