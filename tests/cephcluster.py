@@ -81,7 +81,8 @@ class CephCluster:
             "fsid": fsid, "mon host": mon, "keyring": self.keyring, "public network": "127.0.0.0/8", "ms bind ipv6": "false",
             "auth allow insecure global id reclaim": "false", "mon allow pool size one": "true", "mon warn on pool no redundancy": "false",
             "mon allow pool delete": "true", "mon data avail crit": 1, "mon max pg per osd": 1000,
-            "osd pool default size": 1, "osd pool default min size": 1, "osd pool default pg num": 4, "osd pool default pg autoscale mode": "off",
+            "osd pool default size": 1, "osd pool default min size": 1, "osd pool default pg num": 4,
+            "osd pool default pg autoscale mode": "off",
             "osd crush chooseleaf type": 0, "osd objectstore": "memstore", "memstore device bytes": "8G", "run dir": d,
             "admin socket": f"{d}/$name.$pid.asok", "log file": f"{d}/$name.log", "pid file": f"{d}/$name.pid",
             "mon data": f"{d}/mon.$id", "mgr data": f"{d}/mgr.$id", "osd data": f"{d}/osd.$id",
@@ -105,7 +106,8 @@ class CephCluster:
         self.wait("the OSD", "ceph", "osd", "stat", contains="1 up")
 
     def _key(self, name: str, caps: dict[str, str], *flags: str) -> None:
-        self.run("ceph-authtool", *flags, self.keyring, "--gen-key", "-n", name, *(x for kind, cap in caps.items() for x in ("--cap", kind, cap)))
+        granted = [word for kind, cap in caps.items() for word in ("--cap", kind, cap)]
+        self.run("ceph-authtool", *flags, self.keyring, "--gen-key", "-n", name, *granted)
 
     def start_radosgw(self, port: int | None = None) -> str:
         """A radosgw beside it; its endpoint."""

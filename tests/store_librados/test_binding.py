@@ -13,6 +13,7 @@ import pytest
 from rgw.store.errors import InvalidArgument, NotFound, TimedOut, Unavailable
 from rgw.store.interface import ReadOp, WriteOp
 from rgw.store.librados import binding, connect
+from tests.cephcluster import free_port
 
 
 @pytest.fixture
@@ -39,6 +40,22 @@ async def test_a_wrong_conf_is_an_error_and_not_a_hang(ceph_conf, tmp_path):
         await connect(tmp_path / "missing.conf")
 
 
+async def test_no_monitor_is_a_timeout(tmp_path):
+    conf = tmp_path / "ceph.conf"
+    conf.write_text(f"[global]\nmon host = [v2:127.0.0.1:{free_port()}]\nauth client required = none\nlog file = {tmp_path}/log\n")
+    with pytest.raises(TimedOut):
+        await connect(conf, timeout=1)
+
+
+async def test_a_cluster_closes_with_a_watch_open(ceph_conf):
+    cluster = await connect(ceph_conf)
+    await cluster.create_pool("binding")
+    io = await cluster.open_pool("binding", "open-watch")
+    await io.write("w", WriteOp().create())
+    await io.watch("w", lambda payload: None, lambda: None)
+    await asyncio.wait_for(cluster.close(), 10)
+
+
 async def test_many_completions_come_in_one_wake(rados, io):
     await io.write("o", WriteOp().write_full(b"x" * 100))
     queue = rados.queue
@@ -63,8 +80,7 @@ async def test_a_cancelled_task_leaves_the_operation_to_end_alone(rados, io):
     with pytest.raises(asyncio.CancelledError):
         await task
     del task
-    while rados.queue.pending:
-        await asyncio.sleep(0.01)
+    await rados.queue.idle()
     assert (await io.read("o", ReadOp().read())).data == data  # librados had its own copy
 
 

@@ -15,9 +15,10 @@ IN_FLIGHT_BYTES = 1 << 30  # librados blocks the caller above this; callers boun
 
 
 async def connect(conf: str | Path, name: str = "client.admin", *, keyring: str | Path | None = None, timeout: float = 30) -> Cluster:
-    """Connects to the cluster of a ceph.conf. Operations that take longer than ``timeout`` seconds raise TimedOut; the connection heals by itself.
+    """Connects to the cluster of a ceph.conf. What takes longer than ``timeout`` seconds raises TimedOut; the connection heals by itself.
 
-    Unavailable if the binding is not built (the message says how to), or the cluster cannot be reached."""
+    Unavailable if the binding is not built (the message says how to), NotFound without the file or the key, TimedOut if no monitor answers.
+    """
     require()
     from rgw.store.librados.cluster import RadosCluster, open_handle
     from rgw.store.librados.queue import CompletionQueue

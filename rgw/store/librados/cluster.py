@@ -70,6 +70,8 @@ class RadosCluster(Cluster):
     async def create_pool(self, pool: str) -> None:
         if pool not in await self.list_pools():
             await self.mon_command(prefix="osd pool create", pool=pool)
+        elif json.loads(await self.mon_command(prefix="osd pool application get", pool=pool, format="json")):
+            return  # asking is quick, a change waits for the monitors
         await self.mon_command(prefix="osd pool application enable", pool=pool, app="rgw", **{"yes_i_really_mean_it": True})
         await asyncio.to_thread(lib.rados_wait_for_latest_osdmap, self._handle)
 
@@ -89,6 +91,8 @@ class RadosCluster(Cluster):
         await asyncio.to_thread(self._shutdown, handle)
 
     def _shutdown(self, handle: Any) -> None:
+        for watch in self.queue.take_watches():  # before their IoCtxs go
+            lib.rb_watch_close(handle, watch)
         for io in self._pools.values():
             lib.rb_io_close(io.c)
         self._pools.clear()

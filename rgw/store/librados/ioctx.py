@@ -27,14 +27,14 @@ def _name(value: str) -> bytes:
 
 
 class RadosWatch(Watch):
-    def __init__(self, queue: CompletionQueue, cluster: Any, c: Any, token: int) -> None:
-        self._queue, self._cluster, self._c, self._token = queue, cluster, c, token
+    def __init__(self, queue: CompletionQueue, cluster: Any, token: int) -> None:
+        self._queue, self._cluster, self._token = queue, cluster, token
 
     async def close(self) -> None:
         """Takes the watch back; a watch that is lost already closes quietly."""
-        if self._c is not None:
-            c, self._c = self._c, None
-            self._queue.watches.pop(self._token, None)
+        self._queue.watches.pop(self._token, None)
+        c = self._queue.open_watches.pop(self._token, None)
+        if c is not None:
             await asyncio.to_thread(lib.rb_watch_close, self._cluster, c)
 
 
@@ -108,14 +108,20 @@ class RadosIoCtx(IoCtx):
 
     async def watch(self, oid: str, on_notify: Callable[[bytes], None], on_lost: Callable[[], None]) -> Watch:
         token = next(_tokens)
-        out = ffi.new("struct rb_watch **")
         self._queue.watches[token] = (on_notify, on_lost)
         try:
-            check(await asyncio.to_thread(lib.rb_watch_open, self._queue.c, self.c, text(oid), token, WATCH_TIMEOUT, out), oid)
+            check(await asyncio.to_thread(self._open_watch, oid, token), oid)
         except BaseException:
             self._queue.watches.pop(token, None)
             raise
-        return RadosWatch(self._queue, self._cluster, out[0], token)
+        return RadosWatch(self._queue, self._cluster, token)
+
+    def _open_watch(self, oid: str, token: int) -> int:
+        out = ffi.new("struct rb_watch **")
+        code = lib.rb_watch_open(self._queue.c, self.c, text(oid), token, WATCH_TIMEOUT, out)
+        if code >= 0:
+            self._queue.open_watches[token] = out[0]  # here and not in the loop: a cancelled task must not lose it
+        return code
 
     async def notify(self, oid: str, payload: bytes, timeout_ms: int = 10_000) -> None:
         c = lib.rb_op_new(self._queue.c, 1, 1, 0)

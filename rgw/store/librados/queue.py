@@ -26,6 +26,7 @@ class CompletionQueue:
             raise Unavailable("no memory or file descriptor for the completion queue")
         self.pending: dict[int, tuple[asyncio.Future[Any], Finish, str]] = {}
         self.watches: dict[int, tuple[Callable[[bytes], None], Callable[[], None]]] = {}
+        self.open_watches: dict[int, Any] = {}  # struct rb_watch by token
         self.wakes = 0
         self._idle = asyncio.Event()
         self.loop.add_reader(lib.rb_queue_fd(self.c), self.drain)
@@ -81,11 +82,22 @@ class CompletionQueue:
         except Exception:
             log.exception("a watch's callback failed")
 
-    async def close(self) -> None:
+    def take_watches(self) -> list[Any]:
+        """The watches that nobody closed, for closing."""
+        left = list(self.open_watches.values())
+        self.open_watches.clear()
+        self.watches.clear()
+        return left
+
+    async def idle(self) -> None:
         """Waits for what is under way (bounded by librados' own timeouts)."""
         while self.pending:
             self._idle.clear()
             await self._idle.wait()
+
+    async def close(self) -> None:
+        """Stops listening, once nothing is under way."""
+        await self.idle()
         self.loop.remove_reader(lib.rb_queue_fd(self.c))
 
     def free(self) -> None:

@@ -105,7 +105,7 @@ def _omap_get_header(op: Any, i: int, args: Any) -> None:
     lib.rb_omap_get_header(op, i)
 
 
-BUILD: dict[int, Callable[[Any, int, Any], Any]] = {
+_BUILDERS: dict[StepKind, Callable[[Any, int, Any], Any]] = {
     StepKind.CREATE: lambda op, i, a: lib.rb_create(op, a[0]),
     StepKind.ASSERT_EXISTS: lambda op, i, a: lib.rb_assert_exists(op),
     StepKind.ASSERT_VERSION: lambda op, i, a: lib.rb_assert_version(op, a[0]),
@@ -131,11 +131,15 @@ BUILD: dict[int, Callable[[Any, int, Any], Any]] = {
 }
 
 
+BUILD: list[Any] = [_BUILDERS.get(StepKind(i)) if i else None for i in range(max(StepKind) + 1)]  # an index costs less than an enum's hash
+READ, STAT, GETXATTRS, CALL = StepKind.READ, StepKind.STAT, StepKind.GETXATTRS, StepKind.CALL
+
+
 def build(op: Any, steps: list[Step], room: int = FIRST_ROOM) -> None:
     """Adds ``steps`` to a new C operation; reads to the end get ``room`` bytes and a stat after the last step."""
     to_end = False
     for i, (kind, args) in enumerate(steps):
-        if kind == StepKind.READ:
+        if kind is READ:
             length = args[1]
             to_end = to_end or not length
             if lib.rb_read(op, i, args[0], length or room) < 0:
@@ -165,21 +169,21 @@ def result(op: Any, steps: list[Step], room: int = FIRST_ROOM) -> ReadResult:
     out = ReadResult(version=op.version)
     for i, (kind, args) in enumerate(steps):
         step = op.steps[i]
-        if kind == StepKind.STAT:
+        if kind is STAT:
             out.stat = Stat(step.size, step.sec * 1_000_000_000 + step.nsec)
-        elif kind == StepKind.GETXATTRS:
+        elif kind is GETXATTRS:
             out.xattrs = {name.decode("utf-8", "surrogateescape"): value for name, value in pairs(step)}
-        elif kind == StepKind.READ:
+        elif kind is READ:
             if not args[1] and step.out_len == room and op.steps[len(steps)].size - args[0] > room:
                 raise ReadAgain(op.steps[len(steps)].size - args[0])
             out.data = ffi.buffer(step.out, step.out_len)[:]
-        elif kind == StepKind.CALL:
+        elif kind is CALL:
             call: ClassCall = args[0]
             out.replies.append(call.decode_reply(ffi.buffer(step.out, step.out_len)[:] if step.out_len else b""))
-        elif kind == StepKind.OMAP_GET:
+        elif kind is StepKind.OMAP_GET:
             out.omap = _page(step, args)
-        elif kind == StepKind.OMAP_GET_HEADER:
+        elif kind is StepKind.OMAP_GET_HEADER:
             out.omap_header = ffi.buffer(step.out, step.out_len)[:] if step.out_len else b""
-        elif kind == StepKind.OMAP_GET_KEYS:
+        elif kind is StepKind.OMAP_GET_KEYS:
             out.omap = OmapPage(dict(pairs(step)), False)
     return out
