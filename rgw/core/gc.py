@@ -13,7 +13,7 @@ from rgw.formats.basics import ObjVersion
 from rgw.formats.gc import GcObj, GcObjChain, GcObjInfo
 from rgw.formats.names import gc_shard
 from rgw.store import classes
-from rgw.store.errors import Busy, Cancelled, Exists, NotFound, PermissionDenied, StoreError
+from rgw.store.errors import Busy, Cancelled, Exists, NotFound, NotSupported, PermissionDenied, StoreError
 from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _LOCK = "gc_process"
 _EXCLUSIVE = 1
+_COND_EQ = 1  # of the class version: version and tag are equal
 _QUEUE_VERSION = ObjVersion(ver=1, tag="")  # of a queue that is initialised
 
 
@@ -49,7 +50,7 @@ class GarbageCollector:
 
     @staticmethod
     def _guarded(version: ObjVersion) -> WriteOp:
-        cond = cls_version.ObjVersionCond(ver=version, cond=cls_version.COND_EQ)
+        cond = cls_version.ObjVersionCond(ver=version, cond=_COND_EQ)
         return WriteOp().call(classes.VERSION_CHECK_CONDS(cls_version.CheckOp(objv=version, conds=[cond])))
 
     async def initialise(self) -> None:
@@ -100,6 +101,10 @@ class GarbageCollector:
         try:
             reply = (await ioctx.read(oid, ReadOp().call(call))).reply
         except NotFound:
+            return [], "", False
+        except NotSupported:  # a store that never had entries outside of the queue
+            if source.queue:
+                raise
             return [], "", False
         return list(reply.entries), reply.next_marker, reply.truncated
 

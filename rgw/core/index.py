@@ -116,7 +116,7 @@ class BucketIndex:
         """
         async def attempt() -> WriteResult:
             call: ClassCall = make_call() if callable(make_call) and not isinstance(make_call, ClassCall) else make_call
-            guard = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardReshardingOp(ret_err=RESHARDING))
+            guard = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING))
             op = WriteOp().assert_exists().call(guard).call(call)
             return await self.ioctx.write(self.shard(shard_key), op)
 
