@@ -210,9 +210,9 @@ class BucketInfo(Struct):
 
 
 
-@struct(7, 3)
+@struct(9, 3)
 class UserBucket(Struct):
-    """cls_user_bucket. Written as 7/3 with empty pools, as radosgw does; 8 and later name a placement instead of the pools."""
+    """cls_user_bucket. Written as 7/3 with empty pools, as radosgw does; as 9/8 if a placement is named."""
 
     name: str = f(STR)
     marker: str = f(STR)
@@ -221,41 +221,32 @@ class UserBucket(Struct):
 
     @staticmethod
     def _enc_body(out: bytearray, o: UserBucket) -> None:
-        for text in (o.name, "", o.marker, o.bucket_id, "", ""):
+        new_form = (o.name, o.marker, o.bucket_id, o.placement_id)
+        for text in new_form if o.placement_id else (o.name, "", o.marker, o.bucket_id, "", ""):
             STR.enc(out, text)
 
-
-def _dec_user_bucket(buf: bytes, pos: int, end: int) -> tuple[UserBucket, int]:
-    v, c, n = buf[pos], buf[pos + 1], int.from_bytes(buf[pos + 2:pos + 6], "little")
-    stop = pos + 6 + n
-    if c > 9 or stop > end:
-        raise FormatError(f"cls_user_bucket: version {v}, compat {c}, {n} bytes")
-    pos += 6
-    texts = []
-    for _ in range(6 if v < 8 else 4):
-        if pos >= stop:
-            texts.append("")
-            continue
-        text, pos = STR.dec(buf, pos, stop)
-        texts.append(text)
-    if v < 8:
-        return UserBucket(texts[0], texts[2], texts[3]), stop
-    return UserBucket(texts[0], texts[1], texts[2], texts[3]), stop
+    @staticmethod
+    def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[UserBucket, int]:
+        texts: list[str] = []
+        while len(texts) < (6 if v < 8 else 4):
+            text = ""
+            if pos < end:  # the extra pool came last
+                text, pos = STR.dec(buf, pos, end)
+            texts.append(text)
+        if v < 8:
+            return UserBucket(texts[0], texts[2], texts[3]), pos
+        return UserBucket(*texts), pos
 
 
 def _enc_user_bucket(out: bytearray, o: UserBucket) -> None:
-    if not o.placement_id:
-        _enc_plain(out, o)
-        return
-    body = bytearray()
-    for text in (o.name, o.marker, o.bucket_id, o.placement_id):
-        STR.enc(body, text)
-    out += bytes((9, 8)) + len(body).to_bytes(4, "little") + body
+    start = len(out)
+    out += b"\0" * 6
+    UserBucket._enc_body(out, o)
+    version, compat = (9, 8) if o.placement_id else (7, 3)
+    out[start:start + 6] = bytes((version, compat)) + (len(out) - start - 6).to_bytes(4, "little")
 
 
-_enc_plain = UserBucket._enc
-UserBucket._enc = staticmethod(_enc_user_bucket)  # type: ignore[assignment]
-UserBucket._dec = staticmethod(_dec_user_bucket)  # type: ignore[assignment]
+UserBucket._enc = staticmethod(_enc_user_bucket)  # type: ignore[assignment]  # two forms, so two headers
 
 
 @struct(9, 5)

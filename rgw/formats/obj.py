@@ -1,0 +1,154 @@
+"""Objects' manifests, parts, compression and version pointers (formats page 3.6). Source: rgw_obj_manifest.h, rgw_rados.h of Ceph Pacific."""
+
+from __future__ import annotations
+
+from rgw.formats.basics import BucketName, Obj, PlacementRule
+from rgw.formats.encoding import BOOL, S32, STR, TIME, U32, U64, FormatError, Struct, f, list_of, map_of, optional, struct
+
+
+@struct(2, 1)
+class ManifestRule(Struct):
+    """RGWObjManifestRule; ``part_size`` 0: unlimited."""
+
+    start_part_num: int = f(U32)
+    start_ofs: int = f(U64)
+    part_size: int = f(U64)
+    stripe_max_size: int = f(U64)
+    override_prefix: str = f(STR, since=2)
+
+
+@struct(2, 2)
+class ManifestPart(Struct):
+    """RGWObjManifestPart: a piece of an explicit manifest."""
+
+    loc: Obj = f(Obj)
+    loc_ofs: int = f(U64)
+    size: int = f(U64)
+
+
+_OBJS = map_of(U64, ManifestPart)
+_RULES = map_of(U64, ManifestRule)
+
+
+@struct(7, 6)
+class ObjManifest(Struct):
+    """RGWObjManifest. ``tail_bucket`` None: the object's own; ``tail_instance`` None: the object's own."""
+
+    obj_size: int = f(U64)
+    objs: dict[int, ManifestPart] = f(_OBJS)
+    explicit_objs: bool = f(BOOL)
+    obj: Obj = f(Obj)
+    head_size: int = f(U64)
+    max_head_size: int = f(U64)
+    prefix: str = f(STR)
+    rules: dict[int, ManifestRule] = f(_RULES)
+    tail_bucket: BucketName | None = f(optional(BucketName))
+    tail_instance: str | None = f(optional(STR))
+    head_placement: PlacementRule = f(PlacementRule)
+    tail_placement: PlacementRule = f(PlacementRule)
+
+    @staticmethod
+    def _enc_body(out: bytearray, o: ObjManifest) -> None:
+        U64.enc(out, o.obj_size)
+        _OBJS.enc(out, o.objs)
+        BOOL.enc(out, o.explicit_objs)
+        Obj._enc(out, o.obj)
+        U64.enc(out, o.head_size)
+        U64.enc(out, o.max_head_size)
+        STR.enc(out, o.prefix)
+        _RULES.enc(out, o.rules)
+        optional(BucketName).enc(out, o.tail_bucket)
+        optional(STR).enc(out, o.tail_instance)
+        PlacementRule._enc(out, o.head_placement)
+        PlacementRule._enc(out, o.tail_placement)
+
+    @staticmethod
+    def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[ObjManifest, int]:
+        if v < 6:
+            raise FormatError(f"RGWObjManifest of version {v} is older than this gateway reads")
+        o = ObjManifest()
+        o.obj_size, pos = U64.dec(buf, pos, end)
+        o.objs, pos = _OBJS.dec(buf, pos, end)
+        o.explicit_objs, pos = BOOL.dec(buf, pos, end)
+        o.obj, pos = Obj._dec(buf, pos, end)
+        o.head_size, pos = U64.dec(buf, pos, end)
+        o.max_head_size, pos = U64.dec(buf, pos, end)
+        o.prefix, pos = STR.dec(buf, pos, end)
+        o.rules, pos = _RULES.dec(buf, pos, end)
+        o.tail_bucket, pos = optional(BucketName).dec(buf, pos, end)
+        o.tail_instance, pos = optional(STR).dec(buf, pos, end)
+        if v >= 7:
+            o.head_placement, pos = PlacementRule._dec(buf, pos, end)
+            o.tail_placement, pos = PlacementRule._dec(buf, pos, end)
+        return o, pos
+
+
+@struct(1, 1)
+class MultipartUploadInfo(Struct):
+    """multipart_upload_info, the data of an upload's `.meta` object."""
+
+    dest_placement: PlacementRule = f(PlacementRule)
+
+
+@struct(1, 1)
+class CompressionBlock(Struct):
+    """compression_block."""
+
+    old_ofs: int = f(U64)
+    new_ofs: int = f(U64)
+    len: int = f(U64)
+
+
+@struct(2, 1)
+class CompressionInfo(Struct):
+    """RGWCompressionInfo."""
+
+    compression_type: str = f(STR, "none")
+    orig_size: int = f(U64)
+    compressor_message: int | None = f(optional(S32))
+    blocks: list[CompressionBlock] = f(list_of(CompressionBlock))
+
+    @staticmethod
+    def _enc_body(out: bytearray, o: CompressionInfo) -> None:
+        STR.enc(out, o.compression_type)
+        U64.enc(out, o.orig_size)
+        optional(S32).enc(out, o.compressor_message)
+        list_of(CompressionBlock).enc(out, o.blocks)
+
+    @staticmethod
+    def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[CompressionInfo, int]:
+        o = CompressionInfo()
+        o.compression_type, pos = STR.dec(buf, pos, end)
+        o.orig_size, pos = U64.dec(buf, pos, end)
+        if v >= 2:  # stands between two older fields
+            o.compressor_message, pos = optional(S32).dec(buf, pos, end)
+        o.blocks, pos = list_of(CompressionBlock).dec(buf, pos, end)
+        return o, pos
+
+
+@struct(4, 2)
+class UploadPartInfo(Struct):
+    """RGWUploadPartInfo, the omap value of a part in `.meta`."""
+
+    num: int = f(U32)
+    size: int = f(U64)
+    etag: str = f(STR)
+    modified: int = f(TIME)
+    manifest: ObjManifest = f(ObjManifest, since=3)
+    cs_info: CompressionInfo = f(CompressionInfo, since=4)
+    accounted_size: int = f(U64, since=4)
+
+
+@struct(1, 1)
+class OlhInfo(Struct):
+    """RGWOLHInfo: which version a versioned object's head points to; ``removed``: it is a delete marker."""
+
+    target: Obj = f(Obj)
+    removed: bool = f(BOOL)
+
+
+@struct(1, 1)
+class OlhPendingInfo(Struct):
+    """RGWOLHPendingInfo."""
+
+    time: int = f(TIME)
