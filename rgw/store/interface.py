@@ -65,7 +65,7 @@ class _Op:
         return self
 
     def cmpxattr(self, name: str, value: bytes):  # type: ignore[no-untyped-def]
-        """Cancelled unless the xattr equals ``value``. A missing xattr (or object) equals the empty string."""
+        """Cancelled unless the xattr equals ``value``. A missing xattr equals the empty string; NotFound without the object."""
         self.steps.append((StepKind.CMPXATTR, (name, value)))
         return self
 
@@ -125,7 +125,7 @@ class WriteOp(_Op):
         return self
 
     def rmxattr(self, name: str) -> WriteOp:
-        """Removes an xattr; NoData if it is not set."""
+        """Removes an xattr; no error if it is not set."""
         self.steps.append((StepKind.RMXATTR, (name,)))
         return self
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from rgw.store.errors import Cancelled, Exists, NoData, NotFound
+from rgw.store.errors import Cancelled, Exists, NotFound
 from rgw.store.interface import ALL_NAMESPACES, ReadOp, WriteOp
 
 
@@ -44,13 +44,28 @@ async def test_reading_nothing(pool, op):
 
 
 @pytest.mark.parametrize("op", [
-    WriteOp().remove(), WriteOp().assert_exists().create(), WriteOp().assert_version(7).create(),
-], ids=["remove", "assert_exists", "assert_version"])
+    WriteOp().remove(), WriteOp().assert_exists().create(), WriteOp().assert_version(7).create(), WriteOp().rmxattr("a"),
+    WriteOp().omap_rm([b"k"]), WriteOp().omap_clear(), WriteOp().omap_cmp(b"k", b""),
+    WriteOp().cmpxattr("a", b"").create(), WriteOp().cmpxattr("a", b"x").create(),
+], ids=["remove", "assert_exists", "assert_version", "rmxattr", "omap_rm", "omap_clear", "omap_cmp", "cmpxattr_empty", "cmpxattr"])
 async def test_changing_nothing(pool, op):
     with pytest.raises(NotFound):
         await pool.write("nothing", op)
     with pytest.raises(NotFound):
         await pool.read("nothing", ReadOp().stat())
+
+
+async def test_steps_that_do_not_make_an_object(pool):
+    await pool.write("o", WriteOp().truncate(5))
+    with pytest.raises(NotFound):
+        await pool.read("o", ReadOp().stat())
+
+
+async def test_remove_and_create_in_one_operation(pool):
+    await pool.write("o", WriteOp().write_full(b"x" * 100_000).setxattr("a", b"1").omap_set({b"k": b"v"}))
+    await pool.write("o", WriteOp().remove().create().setxattr("b", b"2"))
+    result = await everything(pool, "o")
+    assert (result.data, result.xattrs, result.omap.values) == (b"", {"b": b"2"}, {})
 
 
 @pytest.mark.parametrize("op", [
@@ -139,8 +154,7 @@ async def test_xattrs(pool):
     await pool.write("o", WriteOp().setxattr("a", b"1").setxattr("user.rgw.idtag", b"x" * 3000))
     await pool.write("o", WriteOp().rmxattr("a").setxattr("c", b""))
     assert (await pool.read("o", ReadOp().getxattrs())).xattrs == {"user.rgw.idtag": b"x" * 3000, "c": b""}
-    with pytest.raises(NoData):
-        await pool.write("o", WriteOp().rmxattr("a"))
+    await pool.write("o", WriteOp().rmxattr("a"))  # it is gone already
 
 
 async def test_comparisons(pool):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from rgw.store.embedded import omap
 from rgw.store.embedded.files import DataFiles, read_at
 from rgw.store.embedded.layout import INLINE_MAX, Extent, PoolRecord, Record
-from rgw.store.errors import InvalidArgument, NoData, NotFound
+from rgw.store.errors import InvalidArgument, NotFound
 
 MAX_OBJECT_SIZE = 1 << 40
 
@@ -105,9 +105,7 @@ class ObjectTxn:
     def rm_xattr(self, name: str) -> None:
         if not self.exists:
             raise NotFound("no such object")
-        if name not in self.record.xattrs:
-            raise NoData(name)
-        del self._change().xattrs[name]
+        self._change().xattrs.pop(name, None)
 
     def xattrs(self) -> dict[str, bytes]:
         return dict(self.record.xattrs)

@@ -84,6 +84,7 @@ def _assert_version(obj: ObjectTxn, version: int) -> None:
 
 
 def _cmpxattr(obj: ObjectTxn, name: str, value: bytes) -> None:
+    _assert_exists(obj)
     if (obj.get_xattr(name) or b"") != value:
         raise Cancelled(f"xattr {name} differs")
 
