@@ -1,0 +1,70 @@
+"""CopyObject, and the source of copies."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from rgw.core.objects import ObjectState
+from rgw.core.state import ACL
+from rgw.errors import S3Error
+from rgw.ops import access, acl, attrs
+from rgw.ops.object_read import check_conditions
+from rgw.ops.object_write import conditions, refuse_encryption
+from rgw.ops.request import Request, Result
+
+
+async def source(req: Request) -> ObjectState:
+    """The object that x-amz-copy-source names, readable by the caller, its conditions checked."""
+    text = req.headers["x-amz-copy-source"]
+    path, _, version = text.partition("?versionId=")
+    try:
+        decoded = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode("utf-8")
+    except UnicodeError:
+        raise S3Error("InvalidArgument", "Invalid copy source encoding.", ArgumentName="x-amz-copy-source") from None
+    name, _, key = decoded.removeprefix("/").partition("/")
+    if not name or not key:
+        raise S3Error("InvalidArgument", "Invalid copy source object key", ArgumentName="x-amz-copy-source", ArgumentValue=decoded)
+    bucket = await req.gw.buckets.get(name)
+    try:
+        state = await req.gw.objects.head(bucket, key, version)
+    except S3Error as error:
+        if error.code == "NoSuchKey" and not access.acls.allowed(bucket.acl, req.identity, access.READ, bucket.owner):
+            raise S3Error("AccessDenied") from None
+        raise
+    if not access.acls.allowed(state.acl, req.identity, access.READ, bucket.owner):
+        raise S3Error("AccessDenied")
+    check_conditions(state, req.headers, "x-amz-copy-source-", copying=True)
+    return state
+
+
+def _directive(req: Request, name: str) -> bool:
+    value = req.headers.get(name, "COPY")
+    if value not in ("COPY", "REPLACE"):
+        raise S3Error("InvalidArgument", f"Unknown {name}.", ArgumentName=name, ArgumentValue=value)
+    return value == "REPLACE"
+
+
+async def copy_object(req: Request) -> Result:
+    refuse_encryption(req)
+    replace, retag = _directive(req, "x-amz-metadata-directive"), _directive(req, "x-amz-tagging-directive")
+    src = await source(req)
+    bucket = req.the_bucket
+    itself = src.bucket.bucket_id == bucket.bucket_id and src.key == req.key and not src.version_id
+    if itself and not replace and not retag and "x-amz-storage-class" not in req.headers:
+        raise S3Error("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing "
+                      "the object's metadata, storage class, website redirect location or encryption attributes.")
+    extra = acl.new_object(req)
+    values: dict[str, bytes] | None = None
+    if replace or retag or "x-amz-storage-class" in req.headers:
+        fresh = attrs.metadata(req)
+        keep = src.attrs
+        user = {n: v for n, v in keep.items() if n.startswith(attrs.PREFIX + attrs.META) or n.removeprefix(attrs.PREFIX) in attrs.STORED.values()}
+        sums = {n: v for n, v in keep.items() if n.startswith(attrs.CHECKSUM)}
+        own = {n: v for n, v in fresh.items() if n != attrs.TAGGING}
+        values = sums | (own if replace else user | {n: v for n, v in own.items() if n == attrs.PREFIX + "storage_class"})
+        tags = fresh.get(attrs.TAGGING) if retag else keep.get(attrs.TAGGING)
+        if tags is not None:
+            values[attrs.TAGGING] = tags
+        values[ACL] = extra[ACL]
+    state = await req.gw.objects.copy(src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra)
+    return Result(xml=("CopyObjectResult", [("LastModified", attrs.iso(state.mtime)), ("ETag", f'"{state.etag}"')]))

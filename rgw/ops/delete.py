@@ -1,0 +1,52 @@
+"""DeleteObject and DeleteObjects."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rgw.core.conditions import Conditions
+from rgw.errors import S3Error
+from rgw.ops.request import Request, Result
+from rgw.store.errors import StoreError
+
+
+async def delete_one(req: Request) -> Result:
+    match = req.headers.get("if-match")
+    wanted = Conditions(if_match=match) if match is not None else None
+    try:
+        await req.gw.objects.delete(req.the_bucket, req.key, req.query.get("versionId", ""), wanted)
+    except S3Error as error:
+        if error.code != "NoSuchKey" or wanted is not None:
+            raise
+    return Result(204)
+
+
+async def delete_many(req: Request) -> Result:
+    root = await req.xml()
+    if root is None or root.tag != "Delete":
+        raise S3Error("MalformedXML")
+    if not any(name == "content-md5" or name.startswith("x-amz-checksum-") for name in req.headers) and not req.body.checksums:
+        raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5 or a checksum")
+    quiet = (root.findtext("Quiet") or "").strip().lower() == "true"
+    wanted = [(item.findtext("Key") or "", item.findtext("VersionId") or "", item.findtext("ETag")) for item in root.iterfind("Object")]
+    if not wanted or len(wanted) > req.gw.options.rgw_delete_multi_obj_max_num or any(not key for key, _, _ in wanted):
+        raise S3Error("MalformedXML")
+    gate = asyncio.Semaphore(req.gw.options.rgw_multi_obj_del_max_aio)
+
+    async def remove(key: str, version: str, etag: str | None) -> tuple[str, Any] | None:
+        row: list[tuple[str, Any]] = [("Key", key), ("VersionId", version or None)]
+        try:
+            if len(key.encode()) > 1024:
+                raise S3Error("KeyTooLongError")
+            async with gate:
+                await req.gw.objects.delete(req.the_bucket, key, version, Conditions(if_match=etag) if etag else None)
+        except S3Error as error:
+            if error.code != "NoSuchKey" or etag:
+                return "Error", [*row, ("Code", error.code), ("Message", error.message)]
+        except StoreError:
+            return "Error", [*row, ("Code", "ServiceUnavailable"), ("Message", S3Error("ServiceUnavailable").message)]
+        return None if quiet else ("Deleted", row)
+
+    rows = await asyncio.gather(*(remove(*item) for item in wanted))
+    return Result(xml=("DeleteResult", [row for row in rows if row is not None]))

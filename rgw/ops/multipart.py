@@ -1,0 +1,175 @@
+"""Multipart uploads."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rgw.auth import checksums
+from rgw.core.multipart import CompletedPart, Part, Upload
+from rgw.core.state import text
+from rgw.errors import S3Error
+from rgw.ops import acl, attrs
+from rgw.ops.copy import source
+from rgw.ops.listing import encoder
+from rgw.ops.object_write import conditions, refuse_encryption
+from rgw.ops.request import Request, Result
+
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)
+
+
+async def create(req: Request) -> Result:
+    refuse_encryption(req)
+    values = attrs.metadata(req) | acl.new_object(req)
+    headers = {}
+    named = req.headers.get("x-amz-checksum-algorithm")
+    if named:
+        algorithm = checksums.algorithm_name(named)
+        kind = checksums.checksum_type(req.headers, algorithm)
+        values |= {attrs.CHECKSUM + "algorithm": algorithm.encode() + b"\0", attrs.CHECKSUM + "type": kind.encode() + b"\0"}
+        headers = {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": kind}
+    upload_id = await req.gw.multipart.create(req.the_bucket, req.key, owner=req.identity.user, attrs=values)
+    return Result(headers=headers, xml=("InitiateMultipartUploadResult", [
+        ("Bucket", req.bucket_name), ("Key", req.key), ("UploadId", upload_id)]))
+
+
+def _number(req: Request) -> int:
+    value = req.query["partNumber"]
+    if not (value.isascii() and value.isdigit() and len(value) < 6 and 1 <= int(value) <= 10_000):
+        raise S3Error("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive", ArgumentName="partNumber",
+                      ArgumentValue=value)
+    return int(value)
+
+
+async def _upload(req: Request) -> Upload:
+    return await req.gw.multipart.get(req.the_bucket, req.key, req.query["uploadId"])
+
+
+async def upload_part(req: Request) -> Result:
+    number = _number(req)
+    if req.body.length is None:
+        raise S3Error("MissingContentLength")
+    upload = await _upload(req)
+    writer = req.gw.multipart.part_writer(upload, number, req.body.length)
+    try:
+        async for piece in req.body:
+            await writer.write(piece)
+        await req.body.finish()
+        sums = req.body.checksums
+        part = await writer.complete(req.body.md5, sums)
+    except BaseException:
+        await writer.abort()
+        raise
+    return Result(headers={"ETag": f'"{part.etag}"'} | {f"x-amz-checksum-{name}": value for name, value in sums.items()})
+
+
+async def copy_part(req: Request) -> Result:
+    number = _number(req)
+    upload = await _upload(req)
+    src = await source(req)
+    offset, length = 0, src.size
+    header = req.headers.get("x-amz-copy-source-range")
+    if header is not None:
+        match = _RANGE.fullmatch(header)
+        if match is None or int(match[1]) > int(match[2]):
+            raise S3Error("InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last",
+                          ArgumentName="x-amz-copy-source-range", ArgumentValue=header)
+        if int(match[2]) >= src.size:
+            raise S3Error("InvalidRange")
+        offset, length = int(match[1]), int(match[2]) - int(match[1]) + 1
+
+    async def work() -> tuple[str, Any]:
+        part = await req.gw.multipart.copy_part(upload, number, src, offset, length)
+        return "CopyPartResult", [("LastModified", attrs.iso(part.mtime)), ("ETag", f'"{part.etag}"')]
+    return Result(later=work())
+
+
+def _sums(values: dict[str, str]) -> list[tuple[str, Any]]:
+    return [(f"Checksum{name.upper()}", value) for name, value in values.items()]
+
+
+async def list_parts(req: Request) -> Result:
+    encode = encoder(req)
+    upload = await _upload(req)
+    marker, most = req.integer("part-number-marker", 0), min(req.integer("max-parts", 1000), 1000)
+    parts, more = await req.gw.multipart.list_parts(upload, marker, most)
+    who = [("ID", upload.owner.id), ("DisplayName", upload.owner.display_name)]
+    rows = [("Part", [("PartNumber", p.number), ("LastModified", attrs.iso(p.mtime)), ("ETag", f'"{p.etag}"'), ("Size", p.size),
+                      *_sums(p.checksums)]) for p in parts]
+    return Result(xml=("ListPartsResult", [
+        ("Bucket", req.bucket_name), ("Key", encode(req.key)), ("UploadId", upload.upload_id), ("Initiator", who), ("Owner", who),
+        ("StorageClass", "STANDARD"), ("PartNumberMarker", marker), ("NextPartNumberMarker", parts[-1].number if parts else 0),
+        ("MaxParts", most), ("IsTruncated", more), *rows]))
+
+
+async def list_uploads(req: Request) -> Result:
+    encode = encoder(req)
+    prefix, delimiter = req.query.get("prefix", ""), req.query.get("delimiter", "")
+    key_marker, id_marker = req.query.get("key-marker", ""), req.query.get("upload-id-marker", "")
+    most = min(req.integer("max-uploads", 1000), 1000)
+    page = await req.gw.multipart.list_uploads(req.the_bucket, prefix, delimiter, key_marker, id_marker if key_marker else "", most)
+    rows: list[tuple[str, Any]] = []
+    for u in page.uploads:
+        who = [("ID", u.owner), ("DisplayName", u.owner_display_name)]
+        rows.append(("Upload", [("Key", encode(u.key)), ("UploadId", u.upload_id), ("Initiator", who), ("Owner", who),
+                                ("StorageClass", u.storage_class or "STANDARD"), ("Initiated", attrs.iso(u.initiated))]))
+    rows += [("CommonPrefixes", [("Prefix", encode(each))]) for each in page.common_prefixes]
+    return Result(xml=("ListMultipartUploadsResult", [
+        ("Bucket", req.bucket_name), ("KeyMarker", encode(key_marker)), ("UploadIdMarker", id_marker), ("Prefix", encode(prefix)),
+        ("Delimiter", encode(delimiter) if delimiter else None), ("EncodingType", req.query.get("encoding-type") or None),
+        ("NextKeyMarker", encode(page.next_key_marker)), ("NextUploadIdMarker", page.next_upload_id_marker), ("MaxUploads", most),
+        ("IsTruncated", page.truncated), *rows]))
+
+
+async def abort(req: Request) -> Result:
+    await req.gw.multipart.abort(req.the_bucket, req.key, req.query["uploadId"])
+    return Result(204)
+
+
+def _wanted(root: Any) -> list[CompletedPart]:
+    if root is None or root.tag != "CompleteMultipartUpload":
+        raise S3Error("MalformedXML")
+    found = []
+    for item in root.iterfind("Part"):
+        number, etag = (item.findtext("PartNumber") or "").strip(), (item.findtext("ETag") or "").strip().strip('"')
+        if not (number.isascii() and number.isdigit() and len(number) < 6) or not etag:
+            raise S3Error("MalformedXML")
+        if not 1 <= int(number) <= 10_000:
+            raise S3Error("InvalidArgument", "PartNumber must be between 1 and 10000")
+        sums = {name: value for name in checksums.ALGORITHMS if (value := item.findtext(f"Checksum{name.upper()}"))}
+        found.append(CompletedPart(int(number), etag, sums or None))
+    if not found or len(found) > 10_000:
+        raise S3Error("MalformedXML")
+    return found
+
+
+async def complete(req: Request) -> Result:
+    wanted = _wanted(await req.xml())
+    upload_id = req.query["uploadId"]
+    try:
+        held = (await _upload(req)).attrs
+    except S3Error as error:
+        if error.code != "NoSuchUpload":
+            raise
+        held = {}  # perhaps a retry after success: the core tells
+    algorithm, kind = text(held.get(attrs.CHECKSUM + "algorithm")), text(held.get(attrs.CHECKSUM + "type"))
+
+    def sums_of(parts: list[Part]) -> dict[str, bytes]:
+        if not algorithm or any(algorithm not in p.checksums for p in parts):
+            return {}
+        if kind == checksums.FULL_OBJECT:
+            value = checksums.full_object(algorithm, ((p.checksums[algorithm], p.size) for p in parts))
+        else:
+            value = checksums.composite(algorithm, (p.checksums[algorithm] for p in parts))
+        claimed = req.headers.get(checksums.PREFIX + algorithm)
+        if claimed is not None and claimed.partition("-")[0] != value.partition("-")[0]:
+            raise S3Error("BadDigest")
+        return attrs.checksum_attrs({algorithm: value}, kind)
+
+    async def work() -> tuple[str, Any]:
+        state = await req.gw.multipart.complete(req.the_bucket, req.key, upload_id, wanted, conditions=conditions(req), attrs_of=sums_of)
+        sums = {algorithm: text(state.attrs.get(attrs.CHECKSUM + algorithm)) or None} if algorithm else {}
+        return "CompleteMultipartUploadResult", [
+            ("Location", f"/{req.bucket_name}/{req.key}"), ("Bucket", req.bucket_name), ("Key", req.key), ("ETag", f'"{state.etag}"'),
+            *_sums(sums), ("ChecksumType", kind or None)]  # type: ignore[arg-type]
+    return Result(later=work())
