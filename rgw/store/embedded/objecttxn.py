@@ -136,7 +136,6 @@ class ObjectTxn:
         self._omap = {}
         if not self._omap_hidden:
             self._purge.append(record.id)
-            record.id = 0  # a new omap
             self._omap_hidden = True
 
     def omap_iter(self, start_after: bytes = b"", prefix: bytes = b"", *, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
