@@ -12,7 +12,7 @@ READ, WRITE, READ_ACP, WRITE_ACP = 1, 2, 4, 8
 
 def permitted(req: Request, policy: AccessControlPolicy, permission: int) -> bool:
     """Whether the policy grants the permission bits to the caller."""
-    return acls.allowed(policy, req.identity, permission, req.the_bucket.owner)
+    return acls.allowed(policy, req.identity, permission, req.the_bucket.owner.text())
 
 
 def require(req: Request, policy: AccessControlPolicy, permission: int) -> None:

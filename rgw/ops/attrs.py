@@ -69,7 +69,7 @@ def tagging(req: Request) -> dict[str, bytes]:
     tags = dict(pairs)
     if len(pairs) > 10 or len(tags) != len(pairs) or any(not k or len(k) > 128 or len(v) > 256 for k, v in pairs):
         raise S3Error("InvalidTag")
-    return {TAGGING: ObjTags(tags=tags).encode()}
+    return {TAGGING: ObjTags(tags=list(tags.items())).encode()}
 
 
 def checksum_attrs(values: dict[str, str], kind: str = "FULL_OBJECT") -> dict[str, bytes]:

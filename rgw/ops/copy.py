@@ -28,10 +28,10 @@ async def source(req: Request) -> ObjectState:
     try:
         state = await req.gw.objects.head(bucket, key, version)
     except S3Error as error:
-        if error.code == "NoSuchKey" and not access.acls.allowed(bucket.acl, req.identity, access.READ, bucket.owner):
+        if error.code == "NoSuchKey" and not access.acls.allowed(bucket.acl, req.identity, access.READ, bucket.owner.text()):
             raise S3Error("AccessDenied") from None
         raise
-    if not access.acls.allowed(state.acl, req.identity, access.READ, bucket.owner):
+    if not access.acls.allowed(state.acl, req.identity, access.READ, bucket.owner.text()):
         raise S3Error("AccessDenied")
     check_conditions(state, req.headers, "x-amz-copy-source-", copying=True)
     return state

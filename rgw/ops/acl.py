@@ -1,0 +1,107 @@
+"""?acl of buckets and objects, and the ACLs of new ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rgw.auth import acl as acls
+from rgw.core.state import ACL
+from rgw.errors import S3Error
+from rgw.formats.acl import GROUP, AccessControlPolicy
+from rgw.ops import access
+from rgw.ops.request import Request, Result
+
+_XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+_NAMES = {"READ": 1, "WRITE": 2, "READ_ACP": 4, "WRITE_ACP": 8, "FULL_CONTROL": 15}
+_URIS = {group: uri for uri, group in acls.GROUP_URIS.items()}
+
+
+def from_headers(req: Request, owner: str, display_name: str) -> AccessControlPolicy:
+    """The policy that x-amz-acl or x-amz-grant-* ask for; private without."""
+    grants = acls.header_grants(req.headers)
+    if grants:
+        return acls.policy(owner, display_name, grants)
+    bucket_owner = req.bucket.owner.text() if req.bucket is not None else ""
+    return acls.canned(req.headers.get("x-amz-acl", ""), owner, display_name, bucket_owner)
+
+
+def new_object(req: Request) -> dict[str, bytes]:
+    """The ACL xattr of an object that the caller writes. What the anonymous write belongs to the bucket's owner."""
+    user = req.identity.user
+    owner, name = (user.user_id.text(), user.display_name) if user else (req.the_bucket.owner.text(), req.the_bucket.acl.owner.display_name)
+    return {ACL: from_headers(req, owner, name).encode()}
+
+
+def _document(policy: AccessControlPolicy) -> tuple[str, Any]:
+    grants: list[tuple[str, Any]] = []
+    for _, grant in policy.acl.grants:
+        flags = grant.permission.flags & 15
+        names = ["FULL_CONTROL"] if flags == 15 else [name for name, bit in _NAMES.items() if bit != 15 and flags & bit]
+        if grant.type.type == GROUP:
+            grantee = (f'Grantee {_XSI} xsi:type="Group"', [("URI", _URIS.get(grant.group, ""))])
+        else:
+            grantee = (f'Grantee {_XSI} xsi:type="CanonicalUser"', [("ID", grant.id), ("DisplayName", grant.name)])
+        grants += [("Grant", [grantee, ("Permission", name)]) for name in names]
+    owner = [("ID", policy.owner.id), ("DisplayName", policy.owner.display_name)]
+    return "AccessControlPolicy", [("Owner", owner), ("AccessControlList", grants)]
+
+
+async def _grant(req: Request, node: Any) -> acls.Grant:
+    permission, grantee = _NAMES.get((node.findtext("Permission") or "").strip()), node.find("Grantee")
+    if permission is None or grantee is None:
+        raise S3Error("MalformedACLError")
+    uri, user, email = grantee.findtext("URI"), grantee.findtext("ID"), grantee.findtext("EmailAddress")
+    if uri:
+        if uri.strip() not in acls.GROUP_URIS:
+            raise S3Error("InvalidArgument", "Invalid group uri")
+        return acls.Grant(permission, group=acls.GROUP_URIS[uri.strip()])
+    try:
+        if user:
+            info = await req.gw.users.get(user.strip())
+        elif email:
+            info = await req.gw.users.get_by_email(email.strip())
+        else:
+            raise S3Error("MalformedACLError")
+    except S3Error as error:
+        if error.code == "NoSuchUser":
+            raise S3Error("InvalidArgument", "Invalid id") from None
+        raise
+    return acls.Grant(permission, user=info.user_id.text())
+
+
+async def _wanted(req: Request, current: AccessControlPolicy) -> AccessControlPolicy:
+    owner, name = current.owner.id, current.owner.display_name
+    root = await req.xml()
+    if root is None:
+        return from_headers(req, owner, name)
+    if root.tag != "AccessControlPolicy" or "x-amz-acl" in req.headers:
+        raise S3Error("MalformedACLError" if "x-amz-acl" not in req.headers else "UnexpectedContent")
+    said = root.findtext("Owner/ID")
+    if said and said.strip() != owner:
+        raise S3Error("AccessDenied")
+    nodes = root.findall("AccessControlList/Grant")
+    if root.find("AccessControlList") is None or len(nodes) > 100:
+        raise S3Error("MalformedACLError")
+    return acls.policy(owner, name, [await _grant(req, node) for node in nodes])
+
+
+async def get_bucket(req: Request) -> Result:
+    return Result(xml=_document(req.the_bucket.acl))
+
+
+async def put_bucket(req: Request) -> Result:
+    await req.gw.buckets.set_acl(req.the_bucket, await _wanted(req, req.the_bucket.acl))
+    return Result()
+
+
+async def get_object(req: Request) -> Result:
+    state = await req.gw.objects.head(req.the_bucket, req.key, req.query.get("versionId", ""))
+    access.require(req, state.acl, access.READ_ACP)
+    return Result(xml=_document(state.acl))
+
+
+async def put_object(req: Request) -> Result:
+    state = await req.gw.objects.head(req.the_bucket, req.key, req.query.get("versionId", ""))
+    access.require(req, state.acl, access.WRITE_ACP)
+    await req.gw.objects.set_attrs(state, {ACL: (await _wanted(req, state.acl)).encode()})
+    return Result()
