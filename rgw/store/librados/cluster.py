@@ -13,6 +13,10 @@ from rgw.store.librados.ioctx import RadosIoCtx
 from rgw.store.librados.queue import CompletionQueue
 
 
+# librados formats these logs for its in-memory ring even where nothing is written, on every operation.
+QUIET = (b"debug_ms", b"debug_rados", b"debug_objecter", b"debug_monc", b"debug_auth", b"debug_finisher", b"debug_throttle")
+
+
 class RadosCluster(Cluster):
     """Belongs to the event loop that connected it."""
 
@@ -105,6 +109,8 @@ def open_handle(conf: Path, name: str, settings: dict[str, str]) -> Any:
     out = ffi.new("rados_t *")
     check(lib.rados_create2(out, b"ceph", text(name), 0), f"librados as {name}")
     try:
+        for option in QUIET:  # before the file, which may ask for more
+            check(lib.rados_conf_set(out[0], option, b"0/0"), f"option {option.decode()}")
         check(lib.rados_conf_read_file(out[0], str(conf).encode()), f"reading {conf}")
         for option, value in settings.items():
             check(lib.rados_conf_set(out[0], option.encode(), value.encode()), f"option {option}")
