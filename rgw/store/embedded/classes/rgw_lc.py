@@ -8,7 +8,7 @@ from rgw.formats.cls_rgw import (
     LcEntryOp, LcGetEntryRet, LcGetHeadRet, LcListOp, LcListRet, LcMarkerOp, LcPutHeadOp, ReshardAddOp, ReshardGetOp, ReshardGetRet,
     ReshardListOp, ReshardListRet, ReshardRemoveOp,
 )
-from rgw.formats.gc import LcEntry, LcHead, ReshardEntry
+from rgw.formats.misc import LcEntry, LcHead, ReshardEntry
 from rgw.store import classes
 from rgw.store.embedded.classes.keys import raw
 from rgw.store.embedded.classes.registry import implements
