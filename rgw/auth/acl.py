@@ -11,23 +11,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rgw.errors import S3Error
-from rgw.formats.acl import AccessControlList, AccessControlPolicy, AclGrant, AclOwner
+from rgw.formats.acl import (
+    ALL_USERS,
+    AUTHENTICATED_USERS,
+    FULL_CONTROL,
+    READ,
+    READ_ACP,
+    WRITE,
+    WRITE_ACP,
+    AccessControlPolicy,
+    AclGrant,
+    AclOwner,
+)
 
 if TYPE_CHECKING:
     from .identity import Identity
 
-READ, WRITE, READ_ACP, WRITE_ACP, FULL_CONTROL = 1, 2, 4, 8, 15
 PERMISSIONS = {"READ": READ, "WRITE": WRITE, "READ_ACP": READ_ACP, "WRITE_ACP": WRITE_ACP, "FULL_CONTROL": FULL_CONTROL}
-ALL_USERS, AUTHENTICATED_USERS = 1, 2
 GROUP_URIS = {
     "http://acs.amazonaws.com/groups/global/AllUsers": ALL_USERS,
     "http://acs.amazonaws.com/groups/global/AuthenticatedUsers": AUTHENTICATED_USERS,
 }
-_GRANTEE_USER, _GRANTEE_GROUP = 0, 2
 MAX_GRANTS = 100
 
 # canned ACL: what it gives beside the owner's full control
-_GROUP_GRANTS = {
+_GROUP_GRANTS: dict[str, tuple[tuple[int, int], ...]] = {
     "private": (),
     "public-read": ((ALL_USERS, READ),),
     "public-read-write": ((ALL_USERS, READ), (ALL_USERS, WRITE)),
@@ -55,22 +63,17 @@ class Grant:
 
 def policy(owner: str, display_name: str, grants: Iterable[Grant]) -> AccessControlPolicy:
     """An ACL in RGW's format, maps and grants. InvalidArgument for a grant whose e-mail address was not looked up."""
-    users: dict[str, int] = {}
-    groups: dict[int, int] = {}
-    listed: list[tuple[str, AclGrant]] = []
+    made = AccessControlPolicy()
+    made.owner = AclOwner(owner, display_name)
     for grant in grants:
         if grant.group:
-            groups[grant.group] = groups.get(grant.group, 0) | grant.permission
-            listed.append(("", AclGrant(type=_GRANTEE_GROUP, permission=grant.permission, group=grant.group)))
+            made.acl.add(AclGrant.to_group(grant.group, grant.permission))
         elif grant.user:
-            users[grant.user] = users.get(grant.user, 0) | grant.permission
-            listed.append((grant.user, AclGrant(type=_GRANTEE_USER, id=grant.user, permission=grant.permission,
-                                                display_name=grant.display_name)))
+            made.acl.add(AclGrant.user(grant.user, grant.display_name, grant.permission))
         else:
             raise S3Error("InvalidArgument", "The e-mail address you provided does not match any account on record.")
-    listed.sort(key=lambda pair: pair[0])  # the format is a multimap
-    acl = AccessControlList(user_map=users, grants=listed, group_map=groups)
-    return AccessControlPolicy(owner=AclOwner(id=owner, display_name=display_name), acl=acl)
+    made.acl.grants.sort(key=lambda pair: pair[0])  # the format is a multimap
+    return made
 
 
 def canned(

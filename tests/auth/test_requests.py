@@ -39,13 +39,13 @@ async def refusal(view: RequestView, moment: int | None = None, **who: object) -
     with pytest.raises(S3Error) as caught:
         await check(view, moment or now(), user(**who))  # type: ignore[arg-type]
     shown = repr(caught.value.fields) + "".join(traceback.format_exception(caught.value))
-    assert str(who.get("secret", SECRET)) not in shown.replace("SECRET", "")
+    assert str(who.get("secret", SECRET)) not in shown
     return caught.value
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_each_change_is_seen(kind: str) -> None:
-    view = signed("PUT", "/bucket/key?uploadId=u&partNumber=1", {"x-amz-meta-a": "1", "content-type": "text/plain"}, kind, b"body")
+    view = signed("PUT", "/bucket/key?uploadId=u&partNumber=1", {"x-amz-meta-a": "1", "content-type": "text/plain"}, kind, b"" if kind == "v4-query" else b"body")
     await check(view, now())
     changed = [replace(view, method="GET"), replace(view, raw_path="/bucket/kez"),
                replace(view, raw_query=view.raw_query.replace("uploadId=u", "uploadId=v")),
