@@ -155,6 +155,17 @@ def _sort_key(key: Any) -> Any:
     return key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
 
 
+def set_of(item: Any) -> Wire:
+    """set: written in the order of its elements' bytes."""
+    items = list_of(item)
+
+    def dec(buf: bytes, pos: int, end: int) -> tuple[set[Any], int]:
+        found, pos = items.dec(buf, pos, end)
+        return set(found), pos
+
+    return Wire(lambda out, values: items.enc(out, sorted(values, key=_sort_key)), dec, set)
+
+
 def map_of(key: Any, value: Any) -> Wire:
     """map: a dict, written in the order of its keys' bytes."""
     key, value = wire(key), wire(value)
@@ -261,7 +272,10 @@ class Struct:
 
     @property
     def newer(self) -> bool:
-        return getattr(self, "_newer", False)
+        """Of this structure or one inside it."""
+        if getattr(self, "_newer", False):
+            return True
+        return any(_is_newer(getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
 
     def encode(self) -> bytes:
         out = bytearray()
@@ -281,6 +295,14 @@ class Struct:
             return cls._dec(buf, pos, len(buf))  # type: ignore[attr-defined, no-any-return]
         except (_struct.error, IndexError, OverflowError, UnicodeError) as e:
             raise FormatError(f"{cls.__name__}: {e}") from e
+
+
+def _is_newer(value: Any) -> bool:
+    if isinstance(value, Struct):
+        return value.newer
+    if isinstance(value, dict):
+        return any(map(_is_newer, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_is_newer, value))
 
 
 def _generate(cls: Any, version: int, compat: int) -> None:

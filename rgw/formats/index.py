@@ -1,21 +1,24 @@
-"""What a bucket index shard holds (formats page 3.7). Source: cls_rgw_types.h of Ceph Pacific."""
+"""Entries, headers and logs of bucket index shards (formats page 3.7). Source: cls_rgw_types.h of Ceph Pacific."""
 
 from __future__ import annotations
 
-from rgw.formats.encoding import BOOL, PACKED, S32, STR, TIME, U8, U16, U64, Struct, f, list_of, map_of, multimap_of, struct
+from rgw.formats.encoding import BOOL, PACKED, S32, STR, TIME, U8, U16, U32, U64, FormatError, Struct, f, list_of, map_of, struct
 
 
 @struct(1, 1)
 class ClsObjKey(Struct):
-    """cls_rgw_obj_key: an escaped index name and a version."""
+    """cls_rgw_obj_key; ``name`` is the escaped index name."""
 
     name: str = f(STR)
     instance: str = f(STR)
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.instance))
+
 
 @struct(3, 2)
 class CategoryStats(Struct):
-    """rgw_bucket_category_stats, in bytes."""
+    """rgw_bucket_category_stats, in bytes; ``total_size_rounded`` counts each entry up to 4096."""
 
     total_size: int = f(U64)
     total_size_rounded: int = f(U64)
@@ -25,7 +28,7 @@ class CategoryStats(Struct):
 
 @struct(1, 1)
 class BucketInstanceEntry(Struct):
-    """cls_rgw_bucket_instance_entry: status 0 none, 1 resharding, 2 done."""
+    """cls_rgw_bucket_instance_entry. ``status``: 0 not resharding, 1 in progress, 2 done."""
 
     status: int = f(U8)
     new_bucket_instance_id: str = f(STR)
@@ -34,7 +37,7 @@ class BucketInstanceEntry(Struct):
 
 @struct(7, 2)
 class DirHeader(Struct):
-    """rgw_bucket_dir_header; statistics by category (0 none, 1 main, 2 shadow, 3 multipart)."""
+    """rgw_bucket_dir_header, a shard's omap header."""
 
     stats: dict[int, CategoryStats] = f(map_of(U8, CategoryStats))
     tag_timeout: int = f(U64, since=3)
@@ -47,15 +50,24 @@ class DirHeader(Struct):
 
 @struct(1, 1)
 class EntryVer(Struct):
-    """rgw_bucket_entry_ver."""
+    """rgw_bucket_entry_ver: pool id (-1 unset) and the head object's version."""
 
     pool: int = f(PACKED, -1)
     epoch: int = f(PACKED)
 
 
+@struct(2, 2)
+class PendingInfo(Struct):
+    """rgw_bucket_pending_info. ``state``: 0 pending, 1 complete."""
+
+    state: int = f(U8)
+    timestamp: int = f(TIME)
+    op: int = f(U8)
+
+
 @struct(7, 3)
 class DirEntryMeta(Struct):
-    """rgw_bucket_dir_entry_meta; sizes in bytes, ``storage_class`` "" is STANDARD."""
+    """rgw_bucket_dir_entry_meta. ``category``: 0 none, 1 main, 3 multipart meta. ``storage_class`` "" is STANDARD."""
 
     category: int = f(U8)
     size: int = f(U64)
@@ -70,45 +82,72 @@ class DirEntryMeta(Struct):
     appendable: bool = f(BOOL, since=7)
 
 
-@struct(2, 2)
-class PendingInfo(Struct):
-    """rgw_bucket_pending_info: state 0 pending, 1 complete."""
-
-    state: int = f(U8)
-    timestamp: int = f(TIME)
-    op: int = f(U8)
+_PENDING = map_of(STR, PendingInfo)
 
 
 @struct(8, 3)
 class DirEntry(Struct):
-    """rgw_bucket_dir_entry."""
+    """rgw_bucket_dir_entry. ``flags``: 1 version, 2 current, 4 delete marker, 8 placeholder, 0x8000 common prefix (in listings only)."""
 
     name: str = f(STR)
-    epoch: int = f(U64)
+    ver: EntryVer = f(EntryVer)
     exists: bool = f(BOOL)
     meta: DirEntryMeta = f(DirEntryMeta)
-    pending_map: list[tuple[str, PendingInfo]] = f(multimap_of(STR, PendingInfo))
+    pending_map: dict[str, PendingInfo] = f(_PENDING)
     locator: str = f(STR)
-    ver: EntryVer = f(EntryVer, since=4)
-    index_ver: int = f(PACKED, since=5)
-    tag: str = f(STR, since=5)
-    instance: str = f(STR, since=6)
-    flags: int = f(U16, since=7)
-    versioned_epoch: int = f(U64, since=8)
+    index_ver: int = f(PACKED)
+    tag: str = f(STR)
+    instance: str = f(STR)
+    flags: int = f(U16)
+    versioned_epoch: int = f(U64)
+
+    @staticmethod
+    def _enc_body(out: bytearray, o: DirEntry) -> None:
+        STR.enc(out, o.name)
+        U64.enc(out, o.ver.epoch & 0xFFFFFFFFFFFFFFFF)
+        BOOL.enc(out, o.exists)
+        DirEntryMeta._enc(out, o.meta)
+        _PENDING.enc(out, o.pending_map)
+        STR.enc(out, o.locator)
+        EntryVer._enc(out, o.ver)
+        PACKED.enc(out, o.index_ver)
+        STR.enc(out, o.tag)
+        STR.enc(out, o.instance)
+        U16.enc(out, o.flags)
+        U64.enc(out, o.versioned_epoch)
+
+    @staticmethod
+    def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[DirEntry, int]:
+        if v < 5:
+            raise FormatError(f"rgw_bucket_dir_entry of version {v} is older than this gateway reads")
+        text = STR.dec
+        name, pos = text(buf, pos, end)
+        exists, pos = BOOL.dec(buf, pos + 8, end)  # the epoch comes again in ver
+        meta, pos = DirEntryMeta._dec(buf, pos, end)
+        pending, pos = _PENDING.dec(buf, pos, end)
+        locator, pos = text(buf, pos, end)
+        ver, pos = EntryVer._dec(buf, pos, end)
+        index_ver, pos = PACKED.dec(buf, pos, end)
+        tag, pos = text(buf, pos, end)
+        instance, flags, epoch = "", 0, 0
+        if v >= 6:
+            instance, pos = text(buf, pos, end)
+        if v >= 7:
+            flags, pos = U16.dec(buf, pos, end)
+        if v >= 8:
+            epoch, pos = U64.dec(buf, pos, end)
+        return DirEntry(name, ver, exists, meta, pending, locator, index_ver, tag, instance, flags, epoch), pos
 
 
 @struct(1, 1)
 class OlhLogEntry(Struct):
-    """rgw_bucket_olh_log_entry: op 1 link, 2 unlink, 3 remove instance."""
+    """rgw_bucket_olh_log_entry. ``op``: 1 link, 2 unlink the OLH, 3 remove an instance."""
 
     epoch: int = f(U64)
     op: int = f(U8)
     op_tag: str = f(STR)
     key: ClsObjKey = f(ClsObjKey)
     delete_marker: bool = f(BOOL)
-
-
-PENDING_LOG = map_of(U64, list_of(OlhLogEntry))
 
 
 @struct(1, 1)
@@ -118,7 +157,7 @@ class OlhEntry(Struct):
     key: ClsObjKey = f(ClsObjKey)
     delete_marker: bool = f(BOOL)
     epoch: int = f(U64)
-    pending_log: dict[int, list[OlhLogEntry]] = f(PENDING_LOG)
+    pending_log: dict[int, list[OlhLogEntry]] = f(map_of(U64, list_of(OlhLogEntry)))
     tag: str = f(STR)
     exists: bool = f(BOOL)
     pending_removal: bool = f(BOOL)
@@ -145,7 +184,20 @@ class BiLogEntry(Struct):
 
 @struct(2, 2)
 class BucketDir(Struct):
-    """rgw_bucket_dir: a header and entries by key."""
+    """rgw_bucket_dir: a header and entries by omap key."""
 
     header: DirHeader = f(DirHeader)
     entries: dict[str, DirEntry] = f(map_of(STR, DirEntry))
+
+
+@struct(1, 1)
+class ReshardEntry(Struct):
+    """cls_rgw_reshard_entry."""
+
+    time: int = f(TIME)
+    tenant: str = f(STR)
+    bucket_name: str = f(STR)
+    bucket_id: str = f(STR)
+    new_instance_id: str = f(STR)
+    old_num_shards: int = f(U32)
+    new_num_shards: int = f(U32)

@@ -1,74 +1,76 @@
-"""Hashes, shards and the names of objects (formats page 6)."""
+"""Names of RADOS objects and index entries, and the hashes that place them (formats page, 6)."""
 
 from __future__ import annotations
 
 import xxhash
 
-GC_SEED = 8675309
-_PRIME0, _PRIME1 = 7877, 65521
+_MASK = 0xFFFFFFFFFFFFFFFF
+_GC_SEED = 8675309
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def strhash(text: str | bytes) -> int:
-    """ceph_str_hash_linux, mod 2^32."""
+    """ceph_str_hash_linux, 32 bits."""
     h = 0
-    for c in text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text:
-        h = (h + (c << 4) + (c >> 4)) * 11 & 0xFFFFFFFFFFFFFFFF
+    for c in _bytes(text) if isinstance(text, str) else text:
+        h = (h + (c << 4) + (c >> 4)) * 11 & _MASK
     return h & 0xFFFFFFFF
 
 
-def shards_mod(h: int, n: int) -> int:
-    return h % _PRIME0 % n if n <= _PRIME0 else h % _PRIME1 % n
+def shards_mod(value: int, shards: int) -> int:
+    """rgw_shards_mod."""
+    return value % (7877 if shards <= 7877 else 65521) % shards
 
 
-def bucket_shard(key: str, num_shards: int) -> int:
-    """The index shard of an object's unescaped name, without namespace or version."""
+def bucket_shard(key: str, shards: int) -> int:
+    """The index shard of an object's unescaped key (of multipart's derived names: the final object's key)."""
     h = strhash(key)
-    return shards_mod(h ^ (h & 0xFF) << 24, num_shards)
+    return shards_mod(h ^ ((h & 0xFF) << 24), shards)
 
 
-def gc_shard(tag: str, num_queues: int = 32) -> int:
-    """The garbage queue of a tag, its NUL included."""
-    return shards_mod(xxhash.xxh64_intdigest(tag.encode("utf-8", "surrogateescape"), GC_SEED) & 0xFFFFFFFF, num_queues)
+def gc_shard(tag: str, shards: int = 32) -> int:
+    """The GC queue of a tag, which includes its NUL if it has one."""
+    return shards_mod(xxhash.xxh64_intdigest(_bytes(tag), seed=_GC_SEED) & 0xFFFFFFFF, shards)
 
 
-def lc_shard(key: str, num_shards: int = 32) -> int:
-    """The lifecycle queue of `tenant:bucket:marker`."""
-    return shards_mod(strhash(key), num_shards)
+def lc_shard(key: str, shards: int = 32) -> int:
+    """The lifecycle object of `tenant:bucket:marker`."""
+    return shards_mod(strhash(key), shards)
 
 
-def notify_oid(pool: str, ns: str, oid: str, num_objects: int = 8) -> str:
-    """The control object whose watchers hear of a change of a system object."""
-    return f"notify.{strhash(f'{pool}+{ns}+{oid}') % num_objects}"
-
-
-def oid(name: str, instance: str = "", ns: str = "") -> str:
-    """An object's name as RADOS and the index write it, before the marker."""
-    instance = "" if instance == "null" else instance
-    if not ns and not instance:
-        return f"_{name}" if name.startswith("_") else name
-    return f"_{ns}:{instance}_{name}" if instance else f"_{ns}_{name}"
+def notify_oid(pool: str, ns: str, oid: str, shards: int = 8) -> str:
+    """The control object that changes of a system object are announced on."""
+    return f"notify.{strhash(f'{pool}+{ns}+{oid}') % shards}"
 
 
 def raw_name(marker: str, name: str, instance: str = "", ns: str = "") -> str:
-    """The RADOS object's name."""
-    return f"{marker}_{oid(name, instance, ns)}"
+    """The RADOS name of an object of the bucket with this marker."""
+    real = "" if instance == "null" else instance
+    if not ns and not real:
+        return f"{marker}_{index_name(name)}"
+    return f"{marker}__{ns}:{real}_{name}" if real else f"{marker}__{ns}_{name}"
 
 
 def locator(marker: str, name: str) -> str:
-    """The locator key of a plain object (no namespace); "" if it needs none."""
+    """The locator key of a head object; "" unless the name begins with an underscore."""
     return f"{marker}_{name}" if name.startswith("_") else ""
 
 
 def index_name(name: str, ns: str = "") -> str:
-    """A name as index keys write it: never with a version."""
-    return oid(name, "", ns)
+    """A name as index entries bear it."""
+    if ns:
+        return f"_{ns}_{name}"
+    return f"_{name}" if name.startswith("_") else name
 
 
 def parse_index_name(text: str) -> tuple[str, str]:
-    """(namespace, name) of an index name."""
+    """(namespace, name) of an index entry's name."""
     if not text.startswith("_"):
         return "", text
     if text.startswith("__"):
         return "", text[1:]
-    ns, underscore, name = text[1:].partition("_")
-    return (ns, name) if underscore else ("", text)
+    ns, _, name = text[1:].partition("_")
+    return ns, name

@@ -1,4 +1,4 @@
-"""Objects' manifests, parts, compression and version pointers (formats page 3.6). Source: rgw_obj_manifest.h, rgw_rados.h of Ceph Pacific."""
+"""What objects' xattrs and uploads' omaps hold (formats page 3.6). Sources: rgw_obj_manifest.h, rgw_compression_types.h of Ceph Pacific."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from rgw.formats.basics import BucketName, Obj, PlacementRule
 from rgw.formats.encoding import BOOL, S32, STR, TIME, U32, U64, FormatError, Struct, f, list_of, map_of, optional, struct
 
 
+@struct(2, 2)
+class ManifestPart(Struct):
+    """RGWObjManifestPart: ``size`` bytes from ``loc_ofs`` on in one RADOS object."""
+
+    loc: Obj = f(Obj)
+    loc_ofs: int = f(U64)
+    size: int = f(U64)
+
+
 @struct(2, 1)
 class ManifestRule(Struct):
-    """RGWObjManifestRule; ``part_size`` 0: unlimited."""
+    """RGWObjManifestRule, in bytes; ``part_size`` 0: unlimited."""
 
     start_part_num: int = f(U32)
     start_ofs: int = f(U64)
@@ -17,22 +26,15 @@ class ManifestRule(Struct):
     override_prefix: str = f(STR, since=2)
 
 
-@struct(2, 2)
-class ManifestPart(Struct):
-    """RGWObjManifestPart: a piece of an explicit manifest."""
-
-    loc: Obj = f(Obj)
-    loc_ofs: int = f(U64)
-    size: int = f(U64)
-
-
 _OBJS = map_of(U64, ManifestPart)
 _RULES = map_of(U64, ManifestRule)
+_TAIL_BUCKET = optional(BucketName)
+_TAIL_INSTANCE = optional(STR)
 
 
 @struct(7, 6)
 class ObjManifest(Struct):
-    """RGWObjManifest. ``tail_bucket`` None: the object's own; ``tail_instance`` None: the object's own."""
+    """RGWObjManifest, in bytes. ``tail_bucket``, ``tail_instance``: None where they are the object's own."""
 
     obj_size: int = f(U64)
     objs: dict[int, ManifestPart] = f(_OBJS)
@@ -42,8 +44,8 @@ class ObjManifest(Struct):
     max_head_size: int = f(U64)
     prefix: str = f(STR)
     rules: dict[int, ManifestRule] = f(_RULES)
-    tail_bucket: BucketName | None = f(optional(BucketName))
-    tail_instance: str | None = f(optional(STR))
+    tail_bucket: BucketName | None = f(_TAIL_BUCKET)
+    tail_instance: str | None = f(_TAIL_INSTANCE)
     head_placement: PlacementRule = f(PlacementRule)
     tail_placement: PlacementRule = f(PlacementRule)
 
@@ -57,14 +59,14 @@ class ObjManifest(Struct):
         U64.enc(out, o.max_head_size)
         STR.enc(out, o.prefix)
         _RULES.enc(out, o.rules)
-        optional(BucketName).enc(out, o.tail_bucket)
-        optional(STR).enc(out, o.tail_instance)
+        _TAIL_BUCKET.enc(out, o.tail_bucket)
+        _TAIL_INSTANCE.enc(out, o.tail_instance)
         PlacementRule._enc(out, o.head_placement)
         PlacementRule._enc(out, o.tail_placement)
 
     @staticmethod
     def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[ObjManifest, int]:
-        if v < 6:
+        if v < 3:
             raise FormatError(f"RGWObjManifest of version {v} is older than this gateway reads")
         o = ObjManifest()
         o.obj_size, pos = U64.dec(buf, pos, end)
@@ -75,8 +77,10 @@ class ObjManifest(Struct):
         o.max_head_size, pos = U64.dec(buf, pos, end)
         o.prefix, pos = STR.dec(buf, pos, end)
         o.rules, pos = _RULES.dec(buf, pos, end)
-        o.tail_bucket, pos = optional(BucketName).dec(buf, pos, end)
-        o.tail_instance, pos = optional(STR).dec(buf, pos, end)
+        if v >= 4:  # before version 6 without the byte that tells whether it is there
+            o.tail_bucket, pos = _TAIL_BUCKET.dec(buf, pos, end) if v >= 6 else BucketName._dec(buf, pos, end)
+        if v >= 5:
+            o.tail_instance, pos = _TAIL_INSTANCE.dec(buf, pos, end) if v >= 6 else STR.dec(buf, pos, end)
         if v >= 7:
             o.head_placement, pos = PlacementRule._dec(buf, pos, end)
             o.tail_placement, pos = PlacementRule._dec(buf, pos, end)
@@ -85,7 +89,7 @@ class ObjManifest(Struct):
 
 @struct(1, 1)
 class MultipartUploadInfo(Struct):
-    """multipart_upload_info, the data of an upload's `.meta` object."""
+    """multipart_upload_info."""
 
     dest_placement: PlacementRule = f(PlacementRule)
 
@@ -105,30 +109,13 @@ class CompressionInfo(Struct):
 
     compression_type: str = f(STR, "none")
     orig_size: int = f(U64)
-    compressor_message: int | None = f(optional(S32))
+    compressor_message: int | None = f(optional(S32), since=2)
     blocks: list[CompressionBlock] = f(list_of(CompressionBlock))
-
-    @staticmethod
-    def _enc_body(out: bytearray, o: CompressionInfo) -> None:
-        STR.enc(out, o.compression_type)
-        U64.enc(out, o.orig_size)
-        optional(S32).enc(out, o.compressor_message)
-        list_of(CompressionBlock).enc(out, o.blocks)
-
-    @staticmethod
-    def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[CompressionInfo, int]:
-        o = CompressionInfo()
-        o.compression_type, pos = STR.dec(buf, pos, end)
-        o.orig_size, pos = U64.dec(buf, pos, end)
-        if v >= 2:  # stands between two older fields
-            o.compressor_message, pos = optional(S32).dec(buf, pos, end)
-        o.blocks, pos = list_of(CompressionBlock).dec(buf, pos, end)
-        return o, pos
 
 
 @struct(4, 2)
 class UploadPartInfo(Struct):
-    """RGWUploadPartInfo, the omap value of a part in `.meta`."""
+    """RGWUploadPartInfo."""
 
     num: int = f(U32)
     size: int = f(U64)
@@ -141,7 +128,7 @@ class UploadPartInfo(Struct):
 
 @struct(1, 1)
 class OlhInfo(Struct):
-    """RGWOLHInfo: which version a versioned object's head points to; ``removed``: it is a delete marker."""
+    """RGWOLHInfo. ``removed``: the target is a delete marker."""
 
     target: Obj = f(Obj)
     removed: bool = f(BOOL)
@@ -152,3 +139,18 @@ class OlhPendingInfo(Struct):
     """RGWOLHPendingInfo."""
 
     time: int = f(TIME)
+
+
+@struct(1, 1)
+class ObjectRetention(Struct):
+    """RGWObjectRetention."""
+
+    mode: str = f(STR)
+    until: int = f(TIME)
+
+
+@struct(1, 1)
+class ObjectLegalHold(Struct):
+    """RGWObjectLegalHold: ON or OFF."""
+
+    status: str = f(STR)
