@@ -126,7 +126,7 @@ class ZoneConfig:
             rule = PlacementRule(name, "")
             pools += [self.index_pool(rule), self.extra_pool(rule)]
             pools += [pool.data_pool.text() for pool in placement.storage_classes.values() if pool.data_pool is not None]
-        return list(dict.fromkeys(pools))
+        return [pool for pool in dict.fromkeys(pools) if pool]
 
 
 async def load_zone(cluster: Cluster, options: Options) -> ZoneConfig:
