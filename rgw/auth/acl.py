@@ -63,8 +63,7 @@ class Grant:
 
 def policy(owner: str, display_name: str, grants: Iterable[Grant]) -> AccessControlPolicy:
     """An ACL in RGW's format, maps and grants. InvalidArgument for a grant whose e-mail address was not looked up."""
-    made = AccessControlPolicy()
-    made.owner = AclOwner(owner, display_name)
+    made = AccessControlPolicy(AclOwner(owner, display_name))  # type: ignore[call-arg]  # the format gives every field a default
     for grant in grants:
         if grant.group:
             made.acl.add(AclGrant.to_group(grant.group, grant.permission))

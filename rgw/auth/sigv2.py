@@ -24,13 +24,14 @@ def decoded(text: str) -> str:
     return unquote_to_bytes(octets(text)).decode("utf-8", "surrogateescape")
 
 
-def canonical_resource(raw_path: str, raw_query: str, bucket: str = "") -> str:
-    """``bucket``: the one named by the Host header, if any."""
+def canonical_resource(raw_path: str, raw_query: str, bucket: str = "", *, bare: bool = False) -> str:
+    """``bucket``: the one named by the Host header, if any. ``bare``: a parameter with an empty value is signed without its ``=``;
+    some clients send ``acl=`` and sign ``acl``, others sign what they send."""
     signed = []
     for piece in raw_query.split("&"):
         name, equals, value = piece.partition("=")
         if name in SIGNED_PARAMETERS:
-            signed.append((name, f"{name}={decoded(value)}" if equals and value else name))
+            signed.append((name, f"{name}={decoded(value)}" if value or (equals and not bare) else name))
     resource = (f"/{bucket}" if bucket else "") + (raw_path or "/")
     return resource + ("?" + "&".join(text for _, text in sorted(signed)) if signed else "")
 

@@ -60,8 +60,12 @@ def _bucket_of_host(headers: Mapping[str, str], dns_name: str) -> str:
 
 def verify(claim: Claim, view: RequestView, headers: Mapping[str, str], secret: bytes, dns_name: str) -> None:
     """SignatureDoesNotMatch unless the claim's signature is the request's."""
-    resource = sigv2.canonical_resource(view.raw_path, view.raw_query, _bucket_of_host(headers, dns_name))
-    text = sigv2.string_to_sign(view.method, headers, claim.date, resource)
-    if not hmac.compare_digest(octets(sigv2.sign(secret, text)), octets(claim.signature)):
-        raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access_key, StringToSign=text, SignatureProvided=claim.signature,
-                      StringToSignBytes=octets(text).hex(" "))
+    bucket = _bucket_of_host(headers, dns_name)
+    text = ""
+    for bare in (True, False):
+        resource = sigv2.canonical_resource(view.raw_path, view.raw_query, bucket, bare=bare)
+        text = sigv2.string_to_sign(view.method, headers, claim.date, resource)
+        if hmac.compare_digest(octets(sigv2.sign(secret, text)), octets(claim.signature)):
+            return
+    raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access_key, StringToSign=text, SignatureProvided=claim.signature,
+                  StringToSignBytes=octets(text).hex(" "))
