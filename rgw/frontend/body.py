@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import AsyncIterator
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.client_exceptions import ClientError
+from aiohttp.http_exceptions import HttpProcessingError
 
 from rgw.auth import checksums
 from rgw.auth.chunked import ChunkedDecoder
@@ -98,7 +98,8 @@ class BodyReader:
     async def finish(self) -> None:
         """S3Error unless length, payload hash, Content-MD5, checksum and trailer hold. To be called after the last piece."""
         trailers = self._decoder.finish() if self._decoder else {}
-        if (self.length is not None and self._seen != self.length) or (self.wire_length is not None and self._wire_seen != self.wire_length):
+        short = self.length is not None and self._seen != self.length
+        if short or (self.wire_length is not None and self._wire_seen != self.wire_length):
             raise S3Error("IncompleteBody")
         if self._sha256 is not None and self._sha256.hexdigest() != self._plan.sha256:
             raise S3Error("XAmzContentSHA256Mismatch", ClientComputedContentSHA256=self._plan.sha256,

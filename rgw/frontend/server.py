@@ -8,8 +8,8 @@ import secrets
 import socket
 import ssl
 import time
-from typing import Any
 from email.utils import formatdate
+from typing import Any
 
 from aiohttp import web
 
@@ -128,7 +128,8 @@ class Handler:
             headers.setdefault("Content-Type", "application/xml")
         return web.Response(status=result.status, body=data, headers=headers)
 
-    async def _slow(self, request: web.BaseRequest, request_id: str, later: Any, headers: dict[str, str], resource: str) -> web.StreamResponse:
+    async def _slow(self, request: web.BaseRequest, request_id: str, later: Any, headers: dict[str, str],
+                    resource: str) -> web.StreamResponse:
         """Waits; after some seconds answers 200 and sends blanks, so that a refusal then stands in the body, as with S3."""
         task = asyncio.ensure_future(later)
         headers["Content-Type"] = "application/xml"

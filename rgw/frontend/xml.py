@@ -27,7 +27,7 @@ def parse(data: bytes) -> etree._Element:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise S3Error("MalformedXML") from error
-    if root.getroottree().docinfo.doctype:
+    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]
         raise S3Error("MalformedXML")
     stack = [(root, 1)]
     while stack:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from rgw.core.state import PREFIX, text, with_nul
 from rgw.errors import S3Error
-from rgw.formats.misc import ObjTags
+from rgw.formats.basics import ObjTags
 from rgw.ops.request import Request
 
 STORED = {"content-type": "content_type", "cache-control": "cache_control", "content-disposition": "content_disposition",

@@ -58,7 +58,8 @@ async def copy_object(req: Request) -> Result:
     if replace or retag or "x-amz-storage-class" in req.headers:
         fresh = attrs.metadata(req)
         keep = src.attrs
-        user = {n: v for n, v in keep.items() if n.startswith(attrs.PREFIX + attrs.META) or n.removeprefix(attrs.PREFIX) in attrs.STORED.values()}
+        user = {n: v for n, v in keep.items()
+                if n.startswith(attrs.PREFIX + attrs.META) or n.removeprefix(attrs.PREFIX) in attrs.STORED.values()}
         sums = {n: v for n, v in keep.items() if n.startswith(attrs.CHECKSUM)}
         own = {n: v for n, v in fresh.items() if n != attrs.TAGGING}
         values = sums | (own if replace else user | {n: v for n, v in own.items() if n == attrs.PREFIX + "storage_class"})

@@ -45,7 +45,8 @@ def _contents(page: Listing, encode: Any, owners: bool) -> list[tuple[str, Any]]
 
 def _common(req: Request, encode: Any) -> list[tuple[str, Any]]:
     delimiter = req.query.get("delimiter", "")
-    return [("Name", req.bucket_name), ("Prefix", encode(req.query.get("prefix", ""))), ("Delimiter", encode(delimiter) if delimiter else None),
+    return [("Name", req.bucket_name), ("Prefix", encode(req.query.get("prefix", ""))),
+            ("Delimiter", encode(delimiter) if delimiter else None),
             ("EncodingType", req.query.get("encoding-type") or None)]
 
 

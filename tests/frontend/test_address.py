@@ -1,0 +1,31 @@
+import pytest
+
+from rgw.errors import S3Error
+from rgw.frontend import address
+
+
+@pytest.mark.parametrize(("path", "key"), [
+    ("/b/a//b", "a//b"), ("/b/../x", "../x"), ("/b/a%2Fb", "a/b"), ("/b/a+b", "a+b"), ("/b/%F0%9F%98%80", "\U0001f600"),
+    ("/b/%01", "\x01"), ("/b//", "/"), ("/b", ""), ("/b/", ""),
+])
+def test_keys_byte_for_byte(path, key):
+    assert address.bucket_and_key(path, "h:80", ()) == ("b", key, False)
+
+
+def test_virtual_host():
+    assert address.bucket_and_key("/k/l", "My.b.s3.test:8000", ("s3.test",)) == ("my.b", "k/l", True)
+
+
+@pytest.mark.parametrize(("path", "code"), [
+    ("/b/%ff", "InvalidURI"), ("/b/%zz", "InvalidURI"), ("/b/%", "InvalidURI"), ("/b/a%00", "InvalidURI"),
+    ("/b/" + "x" * 1025, "KeyTooLongError"),
+])
+def test_refused(path, code):
+    with pytest.raises(S3Error) as refusal:
+        address.bucket_and_key(path, "h", ())
+    assert refusal.value.code == code
+
+
+def test_query():
+    assert address.parse_query("a=1&b&a=2&c=x+y%2B") == {"a": "1", "b": "", "c": "x y+"}
+    assert address.split_target("http://h/p?q=1") == ("/p", "q=1")
