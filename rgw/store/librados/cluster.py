@@ -12,7 +12,6 @@ from rgw.store.librados.binding import check, ffi, lib, text
 from rgw.store.librados.ioctx import RadosIoCtx
 from rgw.store.librados.queue import CompletionQueue
 
-
 # librados formats these logs for its in-memory ring even where nothing is written, on every operation.
 QUIET = (b"debug_ms", b"debug_rados", b"debug_objecter", b"debug_monc", b"debug_auth", b"debug_finisher", b"debug_throttle")
 
