@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rgw.formats.cls_gc import QueueInitOp, QueueRemoveOp
 from rgw.formats.cls_rgw import GcListOp, GcListRet, GcSetEntryOp
-from rgw.formats.gc import GcObjInfo, UrgentData, QueueHead, QueueMarker
+from rgw.formats.gc import GcObjInfo, GcUrgentData, QueueHead, QueueMarker
 from rgw.store import classes
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext
@@ -37,7 +37,7 @@ class _Queue:
         if magic != _HEAD_MAGIC:
             raise InvalidArgument("the queue has no head")
         self.head = QueueHead.decode(ctx.read(_PREFIX.size, length))
-        self.urgent = UrgentData.decode(self.head.urgent_data) if self.head.urgent_data else UrgentData()
+        self.urgent = GcUrgentData.decode(self.head.urgent_data) if self.head.urgent_data else GcUrgentData()
 
     def save(self) -> None:
         self.head.urgent_data = self.urgent.encode()
@@ -83,7 +83,7 @@ class _Queue:
 
     def superseded(self, info: GcObjInfo) -> bool:
         """Was the entry deferred, so that a later one stands for it?"""
-        until = self.urgent.deferred.get(info.tag)
+        until = self.urgent.urgent_data_map.get(info.tag)
         return until is not None and until > info.time
 
 
@@ -102,7 +102,7 @@ def queue_init(ctx: ObjectContext, request: QueueInitOp) -> None:
     start = QueueMarker(gen=0, offset=_HEAD_SIZE)
     _write_head(ctx, QueueHead(
         max_head_size=_HEAD_SIZE, front=start, tail=QueueMarker(gen=0, offset=_HEAD_SIZE), queue_size=request.size + _HEAD_SIZE,
-        max_urgent_data_size=_HEAD_SIZE - _HEAD_RESERVE, urgent_data=UrgentData(num_urgent_data_entries=request.num_deferred_entries).encode(),
+        max_urgent_data_size=_HEAD_SIZE - _HEAD_RESERVE, urgent_data=GcUrgentData(num_urgent_data_entries=request.num_deferred_entries).encode(),
     ))
 
 
@@ -151,7 +151,7 @@ def remove_entries(ctx: ObjectContext, request: QueueRemoveOp) -> None:
             if not left:
                 break
             left -= 1
-            if queue.urgent.deferred.pop(info.tag, None) is not None:
+            if queue.urgent.urgent_data_map.pop(info.tag, None) is not None:
                 queue.urgent.num_head_urgent_entries -= 1
         queue.head.front = following
     queue.save()
@@ -163,8 +163,8 @@ def update_entry(ctx: ObjectContext, request: GcSetEntryOp) -> None:
     queue = _Queue(ctx)
     info = request.info
     until = ctx.now() + request.expiration_secs * _SECOND
-    if info.tag not in queue.urgent.deferred:
+    if info.tag not in queue.urgent.urgent_data_map:
         queue.urgent.num_head_urgent_entries += 1
-    queue.urgent.deferred[info.tag] = until
+    queue.urgent.urgent_data_map[info.tag] = until
     queue.append(GcObjInfo(tag=info.tag, chain=info.chain, time=until))
     queue.save()

@@ -46,7 +46,7 @@ def put(ctx: ObjectContext, request: RefcountOp) -> None:
     if not counts.refs:
         ctx.remove()
         return
-    counts.retired_refs = sorted({*counts.retired_refs, request.tag})
+    counts.retired_refs = counts.retired_refs | {request.tag}
     ctx.set_xattr(_XATTR, counts.encode())
 
 

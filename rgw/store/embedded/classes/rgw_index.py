@@ -56,7 +56,7 @@ def prepare_op(ctx: ObjectContext, request: PrepareOp) -> None:
     place, entry = find_entry(ctx, request.key)
     if entry is None:
         entry = DirEntry(name=request.key.name, instance=request.key.instance, locator=request.locator)
-    entry.pending_map.append((request.tag, PendingInfo(state=0, timestamp=ctx.now(), op=request.op)))
+    entry.pending_map.setdefault(request.tag, PendingInfo(state=0, timestamp=ctx.now(), op=request.op))
     ctx.create()
     ctx.omap_set(place, entry.encode())
 
@@ -73,13 +73,13 @@ def complete_op(ctx: ObjectContext, request: CompleteOp) -> None:
     entry.index_ver = header.ver
     entry.flags = FLAG_VER if entry.instance else 0
     if request.tag:
-        pending = next((item for item in entry.pending_map if item[0] == request.tag), None)
-        if pending is None:
+        if entry.pending_map.pop(request.tag, None) is None:
             raise InvalidArgument("the change was not prepared")
-        entry.pending_map.remove(pending)
 
     if (request.op == OP_CANCEL and request.tag) or _outdated(request.ver, entry.ver):
-        if request.tag:
+        if request.tag and not entry.exists and not entry.pending_map:
+            ctx.omap_rm(place)  # nothing but the change that is off was known of it
+        elif request.tag:
             ctx.omap_set(place, entry.encode())
     else:
         if request.op == OP_DEL and not stored:
@@ -218,7 +218,7 @@ def suggest_changes(ctx: ObjectContext, request: SuggestChangesOp) -> None:
         refuse_log(bool(change.op & 0x80))
         place = keys.object_key(ClsObjKey(name=change.entry.name, instance=change.entry.instance))
         stored = read_entry(ctx, place) or DirEntry()
-        if any(info.timestamp + timeout >= ctx.now() for _, info in stored.pending_map):
+        if any(info.timestamp + timeout >= ctx.now() for info in stored.pending_map.values()):
             continue
         if stored.exists:
             subtract_stats(header, stored.meta)
