@@ -151,6 +151,20 @@ def list_of(item: Any) -> Wire:
     return Wire(enc, dec, list)
 
 
+def set_of(item: Any) -> Wire:
+    """set: written in order."""
+    inner = list_of(item)
+
+    def enc(out: bytearray, values: Any) -> None:
+        inner.enc(out, sorted(values, key=_sort_key))
+
+    def dec(buf: bytes, pos: int, end: int) -> tuple[set[Any], int]:
+        values, pos = inner.dec(buf, pos, end)
+        return set(values), pos
+
+    return Wire(enc, dec, set)
+
+
 def _sort_key(key: Any) -> Any:
     return key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
 
