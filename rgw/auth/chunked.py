@@ -17,6 +17,7 @@ from .request import octets
 MAX_CHUNK = 16 << 20  # bytes of one signed chunk: it is held back until its signature is checked
 MAX_LINE = 1024
 MAX_TRAILERS = 16
+_SMALL, _JOINED = 4096, 65536
 _EMPTY = sha256(b"").hexdigest()
 _HEADER = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?")
 _SIGNATURE = "x-amz-trailer-signature"
@@ -46,6 +47,7 @@ class ChunkedDecoder:
         self._claimed = ""
         self._hash = sha256()
         self._held: list[bytes] = []
+        self._small = bytearray()
         self._total = 0
         self._trailers: dict[str, str] = {}
         self._signature = ""
@@ -63,12 +65,13 @@ class ChunkedDecoder:
                 self._left -= take
                 if self._signed:
                     self._hash.update(piece)
-                    self._held.append(piece)
+                    self._hold(piece)
                 else:
                     out.append(piece)
                 if not self._left:
                     if self._signed:
                         self._check_chunk()
+                        self._hold(b"", flush=True)
                         out += self._held
                         self._held = []
                     self._state = _CRLF
@@ -94,6 +97,17 @@ class ChunkedDecoder:
         if self._state != _END:
             raise S3Error("IncompleteBody")
         return dict(self._trailers)
+
+    def _hold(self, piece: bytes, flush: bool = False) -> None:
+        """Keeps a piece of the chunk. Small ones are joined: a client that sends byte by byte costs no object each."""
+        if flush or len(piece) >= _SMALL or len(self._small) >= _JOINED:
+            if self._small:
+                self._held.append(bytes(self._small))
+                self._small.clear()
+        if len(piece) >= _SMALL:
+            self._held.append(piece)
+        else:
+            self._small += piece
 
     def _take_line(self, line: bytes) -> None:
         if self._state == _CRLF:

@@ -99,3 +99,14 @@ def test_nonsense(body: bytes, step: int) -> None:
     for plan in (PLAN, UNSIGNED, replace(PLAN, kind=PayloadKind.STREAMING_SIGNED_TRAILER)):
         with pytest.raises(S3Error):
             run(replace(plan, decoded_length=5), body, step)
+
+
+def test_byte_by_byte_is_joined() -> None:
+    payload = bytes(range(256)) * 600
+    body, decoder = encode([payload]), ChunkedDecoder(replace(PLAN, decoded_length=len(payload)))
+    out = [piece for at in range(len(body)) for piece in decoder.feed(body[at:at + 1])]
+    assert b"".join(out) == payload and len(out) <= 3
+    decoder.finish()
+    mixed = ChunkedDecoder(replace(PLAN, decoded_length=len(payload)))
+    cuts = [0, 90, 100, 9000, 9001, 9002, 90000, len(body)]
+    assert b"".join(b"".join(mixed.feed(body[a:b])) for a, b in zip(cuts, cuts[1:], strict=False)) == payload
