@@ -1,80 +1,17 @@
-"""Requests, replies and state of the object class `lock`. Sources: cls_lock_ops.h, cls_lock_types.h of Ceph Pacific."""
+"""Requests, replies and state of the object class ``lock`` (formats page 4). Source: cls_lock_ops.h, cls_lock_types.h of Ceph Pacific."""
 
 from __future__ import annotations
 
-from rgw.formats.encoding import S64, STR, TIME, U8, FormatError, Struct, Wire, f, list_of, map_of, struct
+from rgw.formats.encoding import S64, STR, TIME, U8, FormatError, Struct, Wire, f, list_of, opaque, struct
 
 EXCLUSIVE, SHARED, EXCLUSIVE_EPHEMERAL = 1, 2, 3
 MAY_RENEW, MUST_RENEW = 1, 2
-
-# entity_addr_t of no type: marker 1, header 1/1, type, nonce, length of the socket address
-_NO_ADDRESS = bytes((1, 1, 1)) + (12).to_bytes(4, "little") + bytes(12)
-
-
-def _enc_raw(out: bytearray, value: bytes) -> None:
-    out += value
-
-
-def _dec_address(buf: bytes, pos: int, end: int) -> tuple[bytes, int]:
-    """entity_addr_t, kept as its bytes: of the old form with its fixed size, or versioned behind a 1."""
-    stop = pos + 136 if buf[pos] == 0 else pos + 7 + int.from_bytes(buf[pos + 3:pos + 7], "little")
-    if stop > end:
-        raise FormatError("an address is cut off")
-    return buf[pos:stop], stop
-
-
-ADDRESS = Wire(_enc_raw, _dec_address, lambda: _NO_ADDRESS)
-
-
-@struct()
-class EntityName(Struct):
-    """entity_name_t: type 8 is a client."""
-
-    type: int = f(U8, 8)
-    num: int = f(S64)
-
-    def __hash__(self) -> int:
-        return hash((self.type, self.num))
-
-
-@struct(1, 1)
-class LockerId(Struct):
-    """locker_id_t."""
-
-    locker: EntityName = f(EntityName)
-    cookie: str = f(STR)
-
-    def __hash__(self) -> int:
-        return hash((self.locker, self.cookie))
-
-    def __lt__(self, other: LockerId) -> bool:
-        return (self.locker.type, self.locker.num, self.cookie) < (other.locker.type, other.locker.num, other.cookie)
-
-
-@struct(1, 1)
-class LockerInfo(Struct):
-    """locker_info_t; ``expiration`` 0: never."""
-
-    expiration: int = f(TIME)
-    addr: bytes = f(ADDRESS)
-    description: str = f(STR)
-
-
-_LOCKERS = map_of(LockerId, LockerInfo)
-
-
-@struct(1, 1)
-class LockInfo(Struct):
-    """lock_info_t, the xattr `lock.<name>`."""
-
-    lockers: dict[LockerId, LockerInfo] = f(_LOCKERS)
-    type: int = f(U8)
-    tag: str = f(STR)
+_LEGACY_ADDRESS = 136  # u32 type, u32 nonce, sockaddr_storage
 
 
 @struct(1, 1)
 class LockOp(Struct):
-    """cls_lock_lock_op; ``duration`` in ns, 0: without end."""
+    """``duration`` in ns; 0: until it is unlocked."""
 
     name: str = f(STR)
     type: int = f(U8)
@@ -87,16 +24,69 @@ class LockOp(Struct):
 
 @struct(1, 1)
 class UnlockOp(Struct):
-    """cls_lock_unlock_op."""
-
     name: str = f(STR)
     cookie: str = f(STR)
 
 
-@struct(1, 1)
-class BreakLockOp(Struct):
-    """cls_lock_break_op."""
+@struct()
+class EntityName(Struct):
+    """entity_name_t. ``type`` 8 is a client."""
 
+    type: int = f(U8, 8)
+    num: int = f(S64)
+
+
+def _enc_address(out: bytearray, value: bytes) -> None:
+    out += value
+
+
+def _dec_address(buf: bytes, pos: int, end: int) -> tuple[bytes, int]:
+    if pos < end and buf[pos] == 1:
+        found, stop = opaque().dec(buf, pos + 1, end)
+        return b"\x01" + found, stop
+    if pos + _LEGACY_ADDRESS > end:
+        raise FormatError("entity_addr_t is cut off")
+    return buf[pos:pos + _LEGACY_ADDRESS], pos + _LEGACY_ADDRESS
+
+
+# entity_addr_t, kept as its bytes; the default is an address of no type
+ADDRESS = Wire(_enc_address, _dec_address, lambda: b"\x01\x01\x01\x0c\x00\x00\x00" + bytes(12))
+
+
+@struct(1, 1)
+class LockerId(Struct):
+    """locker_id_t."""
+
+    locker: EntityName = f(EntityName)
+    cookie: str = f(STR)
+
+
+@struct(1, 1)
+class LockerInfo(Struct):
+    """locker_info_t. ``expiration`` 0: never."""
+
+    expiration: int = f(TIME)
+    addr: bytes = f(ADDRESS)
+    description: str = f(STR)
+
+
+@struct()
+class Locker(Struct):
+    id: LockerId = f(LockerId)
+    info: LockerInfo = f(LockerInfo)
+
+
+@struct(1, 1)
+class LockInfo(Struct):
+    """lock_info_t, the xattr ``lock.<name>``."""
+
+    lockers: list[Locker] = f(list_of(Locker))
+    lock_type: int = f(U8)
+    tag: str = f(STR)
+
+
+@struct(1, 1)
+class BreakOp(Struct):
     name: str = f(STR)
     locker: EntityName = f(EntityName)
     cookie: str = f(STR)
@@ -104,31 +94,23 @@ class BreakLockOp(Struct):
 
 @struct(1, 1)
 class GetInfoOp(Struct):
-    """cls_lock_get_info_op."""
-
     name: str = f(STR)
 
 
 @struct(1, 1)
 class GetInfoRet(Struct):
-    """cls_lock_get_info_reply."""
-
-    lockers: dict[LockerId, LockerInfo] = f(_LOCKERS)
-    type: int = f(U8)
+    lockers: list[Locker] = f(list_of(Locker))
+    lock_type: int = f(U8)
     tag: str = f(STR)
 
 
 @struct(1, 1)
 class ListLocksRet(Struct):
-    """cls_lock_list_locks_reply."""
-
     locks: list[str] = f(list_of(STR))
 
 
 @struct(1, 1)
-class AssertLockedOp(Struct):
-    """cls_lock_assert_op."""
-
+class AssertOp(Struct):
     name: str = f(STR)
     type: int = f(U8)
     cookie: str = f(STR)
@@ -137,8 +119,6 @@ class AssertLockedOp(Struct):
 
 @struct(1, 1)
 class SetCookieOp(Struct):
-    """cls_lock_set_cookie_op."""
-
     name: str = f(STR)
     type: int = f(U8)
     cookie: str = f(STR)

@@ -1,4 +1,4 @@
-"""Cache notifications, lifecycle and reshard entries (formats page 3.8 and 8)."""
+"""Lifecycle entries and announcements of changed system objects (formats page 3.8, 8). Sources: cls_rgw_types.h, rgw_cache.h of Ceph Pacific."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rgw.formats.encoding import BLOB, S32, S64, STR, TIME, U32, U64, Struct, f,
 
 @struct(1, 1)
 class LcEntry(Struct):
-    """cls_rgw_lc_entry: status 0 uninitial, 1 processing, 2 failed, 3 complete; ``start_time`` in seconds."""
+    """cls_rgw_lc_entry. ``start_time`` in seconds; ``status``: 0 not started, 1 processing, 2 failed, 3 complete."""
 
     bucket: str = f(STR)
     start_time: int = f(U64)
@@ -17,23 +17,10 @@ class LcEntry(Struct):
 
 @struct(1, 1)
 class LcHead(Struct):
-    """cls_rgw_lc_obj_head; ``start_date`` in seconds."""
+    """cls_rgw_lc_obj_head. ``start_date`` in seconds."""
 
     start_date: int = f(U64)
     marker: str = f(STR)
-
-
-@struct(1, 1)
-class ReshardEntry(Struct):
-    """cls_rgw_reshard_entry."""
-
-    time: int = f(TIME)
-    tenant: str = f(STR)
-    bucket_name: str = f(STR)
-    bucket_id: str = f(STR)
-    new_instance_id: str = f(STR)
-    old_num_shards: int = f(U32)
-    new_num_shards: int = f(U32)
 
 
 @struct(2, 2)
@@ -44,23 +31,26 @@ class ObjectMetaInfo(Struct):
     mtime: int = f(TIME)
 
 
+_XATTRS = map_of(STR, BLOB)
+
+
 @struct(5, 3)
 class ObjectCacheInfo(Struct):
-    """ObjectCacheInfo; flags: 1 data, 2 xattrs, 4 meta, 8 modify xattrs, 0x10 version."""
+    """ObjectCacheInfo. ``flags``: 1 data, 2 xattrs, 4 meta, 8 modify xattrs, 0x10 version."""
 
     status: int = f(S32)
     flags: int = f(U32)
     data: bytes = f(BLOB)
-    xattrs: dict[str, bytes] = f(map_of(STR, BLOB))
+    xattrs: dict[str, bytes] = f(_XATTRS)
     meta: ObjectMetaInfo = f(ObjectMetaInfo)
-    rm_xattrs: dict[str, bytes] = f(map_of(STR, BLOB))
+    rm_xattrs: dict[str, bytes] = f(_XATTRS)
     epoch: int = f(U64, since=4)
     version: ObjVersion = f(ObjVersion, since=5)
 
 
 @struct(2, 2)
 class CacheNotifyInfo(Struct):
-    """RGWCacheNotifyInfo: op 0 update, 1 invalidate or remove."""
+    """RGWCacheNotifyInfo. ``op``: 0 update, 1 invalidate."""
 
     op: int = f(U32)
     obj: RawObj = f(RawObj)
