@@ -47,20 +47,25 @@ extern void cxx_list_append(struct cxx_list *l, const char *data, unsigned lengt
 extern char *cxx_list_bytes(struct cxx_list *l) __asm__("_ZN4ceph6buffer7v15_2_04list5c_strEv") __attribute__((weak));
 extern void cxx_list_cut(struct cxx_list *l, unsigned offset, unsigned length, struct cxx_list *into)
     __asm__("_ZN4ceph6buffer7v15_2_04list6spliceEjjPS2_") __attribute__((weak));
+extern void cxx_list_rebuild(struct cxx_list *l) __asm__("_ZN4ceph6buffer7v15_2_04list7rebuildEv") __attribute__((weak));
 extern void cxx_set_header(struct cxx_op *op, const struct cxx_list *l)
     __asm__("_ZN8librados7v14_2_020ObjectWriteOperation15omap_set_headerERKN4ceph6buffer7v15_2_04listE") __attribute__((weak));
 extern void cxx_get_header(struct cxx_op *op, struct cxx_list *l, int *code)
     __asm__("_ZN8librados7v14_2_019ObjectReadOperation15omap_get_headerEPN4ceph6buffer7v15_2_04listEPi") __attribute__((weak));
 
 static int rb_has_headers(void) {
-    return &cxx_no_carriage && cxx_list_append && cxx_list_bytes && cxx_list_cut && cxx_set_header && cxx_get_header;
+    return &cxx_no_carriage && cxx_list_append && cxx_list_bytes && cxx_list_cut && cxx_list_rebuild && cxx_set_header && cxx_get_header;
 }
 static void list_init(struct cxx_list *l) {
     l->first = l->last = &l->first;
     l->carriage = &cxx_no_carriage;
     l->length = l->count = 0;
 }
-static void list_end(struct cxx_list *l) { if (l->length) cxx_list_cut(l, 0, l->length, NULL); }
+/* A cut may keep the last buffer for later appends; rebuilding an empty list frees that as well. */
+static void list_end(struct cxx_list *l) {
+    if (l->length) cxx_list_cut(l, 0, l->length, NULL);
+    if (l->first != &l->first && l->length == 0) cxx_list_rebuild(l);
+}
 static int rb_has_nul_names(void) { return cxx_aio_read && cxx_aio_write && cxx_locator && cxx_op_init && cxx_op_end && cxx_mtime2; }
 
 struct rb_queue {

@@ -108,8 +108,8 @@ def open_handle(conf: Path, name: str, settings: dict[str, str]) -> Any:
     out = ffi.new("rados_t *")
     check(lib.rados_create2(out, b"ceph", text(name), 0), f"librados as {name}")
     try:
-        for option in QUIET:  # before the file, which may ask for more
-            check(lib.rados_conf_set(out[0], option, b"0/0"), f"option {option.decode()}")
+        for quiet in QUIET:  # before the file, which may ask for more
+            check(lib.rados_conf_set(out[0], quiet, b"0/0"), f"option {quiet.decode()}")
         check(lib.rados_conf_read_file(out[0], str(conf).encode()), f"reading {conf}")
         for option, value in settings.items():
             check(lib.rados_conf_set(out[0], option.encode(), value.encode()), f"option {option}")
