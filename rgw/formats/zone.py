@@ -1,9 +1,20 @@
-"""Zones and zonegroups, the objects of `.rgw.root` (formats page 3.9). Sources: rgw_zone.h, rgw_zone_types.h of Ceph Pacific."""
+"""Zones and zonegroups in .rgw.root (formats page 3.9). Sources: rgw_zone.h, rgw_zone_types.h of Ceph Pacific."""
 
 from __future__ import annotations
 
 from rgw.formats.basics import AccessKey, PlacementRule, Pool
-from rgw.formats.encoding import BOOL, STR, U32, FormatError, Struct, Wire, f, list_of, map_of, opaque, optional, struct
+from rgw.formats.encoding import BOOL, STR, U32, Struct, Wire, f, list_of, map_of, opaque, optional, set_of, struct
+
+
+def _dec_pool(buf: bytes, pos: int, end: int) -> tuple[Pool, int]:
+    text, pos = STR.dec(buf, pos, end)
+    return Pool.parse(text), pos
+
+
+_POOL_TEXT = Wire(lambda out, pool: STR.enc(out, pool.text()), _dec_pool, Pool)
+_NO_TIER_CONFIG = b"\x02\x01\x0e\x00\x00\x00" + bytes(14)  # JSONFormattable of no type
+_NO_SYNC_POLICY = b"\x01\x01\x04\x00\x00\x00" + bytes(4)  # rgw_sync_policy_info without groups
+STANDARD = "STANDARD"
 
 
 @struct(1, 1)
@@ -21,78 +32,62 @@ class SystemMeta(Struct):
     name: str = f(STR)
 
 
-def _enc_pool_text(out: bytearray, pool: Pool) -> None:
-    STR.enc(out, pool.text())
-
-
-def _dec_pool_text(buf: bytes, pos: int, end: int) -> tuple[Pool, int]:
-    text, pos = STR.dec(buf, pos, end)
-    return Pool.parse(text), pos
-
-
-POOL_TEXT = Wire(_enc_pool_text, _dec_pool_text, Pool)
-
-
 @struct(1, 1)
 class ZoneStorageClass(Struct):
     """RGWZoneStorageClass."""
 
     data_pool: Pool | None = f(optional(Pool))
-    compression: str | None = f(optional(STR))
-
-
-_CLASSES = map_of(STR, ZoneStorageClass)
+    compression_type: str | None = f(optional(STR))
 
 
 @struct(1, 1)
 class ZoneStorageClasses(Struct):
     """RGWZoneStorageClasses."""
 
-    classes: dict[str, ZoneStorageClass] = f(_CLASSES)
+    classes: dict[str, ZoneStorageClass] = f(map_of(STR, ZoneStorageClass))
 
 
 @struct(7, 1)
 class ZonePlacement(Struct):
-    """RGWZonePlacementInfo. The pool and compression of STANDARD are written twice, as radosgw does."""
+    """RGWZonePlacementInfo. The standard class's pool and compression are written twice, as old releases expect them."""
 
-    index_pool: Pool = f(POOL_TEXT)
-    data_extra_pool: Pool = f(POOL_TEXT)
+    index_pool: Pool = f(Pool)
+    data_extra_pool: Pool = f(Pool)
     index_type: int = f(U32)
-    storage_classes: dict[str, ZoneStorageClass] = f(_CLASSES)
+    storage_classes: dict[str, ZoneStorageClass] = f(map_of(STR, ZoneStorageClass))
 
     @staticmethod
     def _enc_body(out: bytearray, o: ZonePlacement) -> None:
-        standard = o.storage_classes.get("STANDARD", ZoneStorageClass())
-        POOL_TEXT.enc(out, o.index_pool)
-        POOL_TEXT.enc(out, standard.data_pool or Pool())
-        POOL_TEXT.enc(out, o.data_extra_pool)
+        standard = o.storage_classes.get(STANDARD) or ZoneStorageClass()
+        _POOL_TEXT.enc(out, o.index_pool)
+        _POOL_TEXT.enc(out, standard.data_pool or Pool())
+        _POOL_TEXT.enc(out, o.data_extra_pool)
         U32.enc(out, o.index_type)
-        STR.enc(out, standard.compression or "")
+        STR.enc(out, standard.compression_type or "")
         ZoneStorageClasses._enc(out, ZoneStorageClasses(o.storage_classes))
 
     @staticmethod
     def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[ZonePlacement, int]:
-        if v < 4:
-            raise FormatError(f"RGWZonePlacementInfo of version {v} is older than this gateway reads")
-        o = ZonePlacement()
-        o.index_pool, pos = POOL_TEXT.dec(buf, pos, end)
-        standard, pos = POOL_TEXT.dec(buf, pos, end)
-        o.data_extra_pool, pos = POOL_TEXT.dec(buf, pos, end)
-        o.index_type, pos = U32.dec(buf, pos, end)
-        compression = ""
+        o, compression = ZonePlacement(), ""
+        o.index_pool, pos = _POOL_TEXT.dec(buf, pos, end)
+        standard, pos = _POOL_TEXT.dec(buf, pos, end)
+        if v >= 4:
+            o.data_extra_pool, pos = _POOL_TEXT.dec(buf, pos, end)
+        if v >= 5:
+            o.index_type, pos = U32.dec(buf, pos, end)
         if v >= 6:
             compression, pos = STR.dec(buf, pos, end)
         if v >= 7:
-            found, pos = ZoneStorageClasses._dec(buf, pos, end)
-            o.storage_classes = found.classes
+            classes, pos = ZoneStorageClasses._dec(buf, pos, end)
+            o.storage_classes = classes.classes
         else:
-            o.storage_classes = {"STANDARD": ZoneStorageClass(standard, compression or None)}
+            o.storage_classes = {STANDARD: ZoneStorageClass(standard, compression or None)}
         return o, pos
 
 
 @struct(14, 1)
 class ZoneParams(Struct):
-    """RGWZoneParams: a zone's pools. ``tier_config`` is kept as its bytes."""
+    """RGWZoneParams."""
 
     domain_root: Pool = f(Pool)
     control: Pool = f(Pool)
@@ -105,35 +100,35 @@ class ZoneParams(Struct):
     user_swift: Pool = f(Pool)
     user_uid: Pool = f(Pool)
     meta: SystemMeta = f(SystemMeta)
-    system_key: AccessKey = f(AccessKey)
-    placement_pools: dict[str, ZonePlacement] = f(map_of(STR, ZonePlacement))
-    metadata_heap: Pool = f(Pool)
-    realm_id: str = f(STR)
-    lc: Pool = f(Pool)
-    old_tier_config: dict[str, str] = f(map_of(STR, STR))
-    roles: Pool = f(Pool)
-    reshard: Pool = f(Pool)
-    otp: Pool = f(Pool)
-    tier_config: bytes = f(opaque(bytes.fromhex("010100000000")))
-    oidc: Pool = f(Pool)
-    notif: Pool = f(Pool)
+    system_key: AccessKey = f(AccessKey, since=2)
+    placement_pools: dict[str, ZonePlacement] = f(map_of(STR, ZonePlacement), since=3)
+    unused_pool: Pool = f(Pool, since=4)
+    realm_id: str = f(STR, since=6)
+    lc: Pool = f(Pool, since=8)
+    old_tier_config: dict[str, str] = f(map_of(STR, STR), since=9)
+    roles: Pool = f(Pool, since=10)
+    reshard: Pool = f(Pool, since=11)
+    otp: Pool = f(Pool, since=12)
+    tier_config: bytes = f(opaque(_NO_TIER_CONFIG), since=13)
+    oidc: Pool = f(Pool, since=14)
+    notif: Pool = f(Pool, since=14)
 
 
 @struct(7, 1)
 class Zone(Struct):
-    """RGWZone, a zone as its zonegroup knows it."""
+    """RGWZone, a zone as its zonegroup sees it. ``bucket_index_max_shards``: shards of a new bucket."""
 
     name: str = f(STR)
     endpoints: list[str] = f(list_of(STR))
-    log_meta: bool = f(BOOL)
-    log_data: bool = f(BOOL)
-    bucket_index_max_shards: int = f(U32)
-    id: str = f(STR)
-    read_only: bool = f(BOOL)
-    tier_type: str = f(STR)
-    sync_from_all: bool = f(BOOL)
-    sync_from: list[str] = f(list_of(STR))
-    redirect_zone: str = f(STR)
+    log_meta: bool = f(BOOL, since=2)
+    log_data: bool = f(BOOL, since=2)
+    bucket_index_max_shards: int = f(U32, since=3)
+    id: str = f(STR, since=4)
+    read_only: bool = f(BOOL, since=4)
+    tier_type: str = f(STR, since=5)
+    sync_from_all: bool = f(BOOL, True, since=6)
+    sync_from: set[str] = f(set_of(STR), since=6)
+    redirect_zone: str = f(STR, since=7)
 
 
 @struct(2, 1)
@@ -141,13 +136,13 @@ class ZoneGroupPlacement(Struct):
     """RGWZoneGroupPlacementTarget."""
 
     name: str = f(STR)
-    tags: list[str] = f(list_of(STR))
-    storage_classes: list[str] = f(list_of(STR))
+    tags: set[str] = f(set_of(STR))
+    storage_classes: set[str] = f(set_of(STR), since=2)
 
 
 @struct(5, 1)
 class ZoneGroup(Struct):
-    """RGWZoneGroup. ``sync_policy`` is kept as its bytes."""
+    """RGWZoneGroup."""
 
     name: str = f(STR)
     api_name: str = f(STR)
@@ -157,8 +152,8 @@ class ZoneGroup(Struct):
     zones: dict[str, Zone] = f(map_of(STR, Zone))
     placement_targets: dict[str, ZoneGroupPlacement] = f(map_of(STR, ZoneGroupPlacement))
     default_placement: PlacementRule = f(PlacementRule)
-    hostnames: list[str] = f(list_of(STR))
-    hostnames_s3website: list[str] = f(list_of(STR))
-    meta: SystemMeta = f(SystemMeta)
-    realm_id: str = f(STR)
-    sync_policy: bytes = f(opaque())
+    hostnames: list[str] = f(list_of(STR), since=2)
+    hostnames_s3website: list[str] = f(list_of(STR), since=3)
+    meta: SystemMeta = f(SystemMeta, since=4)
+    realm_id: str = f(STR, since=4)
+    sync_policy: bytes = f(opaque(_NO_SYNC_POLICY), since=5)
