@@ -86,7 +86,7 @@ class LockInfo(Struct):
 
 
 @struct(1, 1)
-class BreakOp(Struct):
+class BreakLockOp(Struct):
     name: str = f(STR)
     locker: EntityName = f(EntityName)
     cookie: str = f(STR)
@@ -110,7 +110,7 @@ class ListLocksRet(Struct):
 
 
 @struct(1, 1)
-class AssertOp(Struct):
+class AssertLockedOp(Struct):
     name: str = f(STR)
     type: int = f(U8)
     cookie: str = f(STR)

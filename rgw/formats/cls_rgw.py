@@ -311,32 +311,23 @@ class GetBucketReshardingRet(Struct):
 
 
 @struct(2, 2)
-class LcSetEntryOp(Struct):
-    entry: LcEntry = f(LcEntry)
+class LcEntryOp(Struct):
+    """Of set and rm."""
 
-
-@struct(2, 2)
-class LcRmEntryOp(Struct):
     entry: LcEntry = f(LcEntry)
 
 
 @struct(1, 1)
-class LcGetEntryOp(Struct):
+class LcMarkerOp(Struct):
+    """Of get and get_next."""
+
     marker: str = f(STR)
 
 
-@struct(1, 1)
+@struct(2, 2)
 class LcGetEntryRet(Struct):
-    entry: LcEntry = f(LcEntry)
+    """Of get, which answers version 1, and of get_next."""
 
-
-@struct(1, 1)
-class LcGetNextEntryOp(Struct):
-    marker: str = f(STR)
-
-
-@struct(2, 2)
-class LcGetNextEntryRet(Struct):
     entry: LcEntry = f(LcEntry)
 
 
@@ -351,13 +342,13 @@ class LcGetHeadRet(Struct):
 
 
 @struct(3, 1)
-class LcListEntriesOp(Struct):
+class LcListOp(Struct):
     marker: str = f(STR)
     max_entries: int = f(U32)
 
 
 @struct(3, 1)
-class LcListEntriesRet(Struct):
+class LcListRet(Struct):
     entries: list[LcEntry] = f(list_of(LcEntry))
     is_truncated: bool = f(BOOL)
 
