@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_lock import (
-    AssertLockedOp, BreakLockOp, GetInfoOp, GetInfoRet, ListLocksRet, LockerId, LockerInfo, LockInfo, LockOp, SetCookieOp, UnlockOp,
+    AssertOp, BreakOp, GetInfoOp, GetInfoRet, ListLocksRet, LockerId, LockerInfo, LockInfo, LockOp, SetCookieOp, UnlockOp,
 )
 from rgw.store import classes
 from rgw.store.embedded.classes.registry import implements
@@ -82,7 +82,7 @@ def unlock(ctx: ObjectContext, request: UnlockOp) -> None:
 
 
 @implements(classes.LOCK_BREAK_LOCK)
-def break_lock(ctx: ObjectContext, request: BreakLockOp) -> None:
+def break_lock(ctx: ObjectContext, request: BreakOp) -> None:
     _drop(ctx, request.name, request.cookie)
 
 
@@ -99,7 +99,7 @@ def list_locks(ctx: ObjectContext, request: Any) -> ListLocksRet:
     return ListLocksRet(locks=[name[len(_PREFIX):] for name in sorted(ctx.xattrs()) if name.startswith(_PREFIX)])
 
 
-def _held(ctx: ObjectContext, request: AssertLockedOp | SetCookieOp) -> tuple[LockInfo, LockerId]:
+def _held(ctx: ObjectContext, request: AssertOp | SetCookieOp) -> tuple[LockInfo, LockerId]:
     lock = _read(ctx, request.name)
     own = _own(lock, request.cookie)
     if not lock.lockers or own is None or lock.type != request.type or lock.tag != request.tag:
@@ -108,7 +108,7 @@ def _held(ctx: ObjectContext, request: AssertLockedOp | SetCookieOp) -> tuple[Lo
 
 
 @implements(classes.LOCK_ASSERT_LOCKED)
-def assert_locked(ctx: ObjectContext, request: AssertLockedOp) -> None:
+def assert_locked(ctx: ObjectContext, request: AssertOp) -> None:
     _held(ctx, request)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_rgw import (
-    LcEntryOp, LcGetEntryRet, LcGetHeadRet, LcListOp, LcListRet, LcMarkerOp, LcPutHeadOp, ReshardAddOp, ReshardGetOp, ReshardGetRet,
+    LcGetEntryOp, LcGetEntryRet, LcGetHeadRet, LcGetNextEntryOp, LcGetNextEntryRet, LcListEntriesOp, LcListEntriesRet, LcPutHeadOp, LcRmEntryOp,
+    LcSetEntryOp, ReshardAddOp, ReshardGetOp, ReshardGetRet,
     ReshardListOp, ReshardListRet, ReshardRemoveOp,
 )
-from rgw.formats.misc import LcEntry, LcHead, ReshardEntry
+from rgw.formats.index import ReshardEntry
+from rgw.formats.misc import LcEntry, LcHead
 from rgw.store import classes
 from rgw.store.embedded.classes.keys import raw
 from rgw.store.embedded.classes.registry import implements
@@ -19,18 +21,18 @@ _PAGE = 1000
 
 
 @implements(classes.LC_SET_ENTRY)
-def lc_set_entry(ctx: ObjectContext, request: LcEntryOp) -> None:
+def lc_set_entry(ctx: ObjectContext, request: LcSetEntryOp) -> None:
     ctx.create()
     ctx.omap_set(raw(request.entry.bucket), request.entry.encode())
 
 
 @implements(classes.LC_RM_ENTRY)
-def lc_rm_entry(ctx: ObjectContext, request: LcEntryOp) -> None:
+def lc_rm_entry(ctx: ObjectContext, request: LcRmEntryOp) -> None:
     ctx.omap_rm(raw(request.entry.bucket))
 
 
 @implements(classes.LC_GET_ENTRY)
-def lc_get_entry(ctx: ObjectContext, request: LcMarkerOp) -> LcGetEntryRet:
+def lc_get_entry(ctx: ObjectContext, request: LcGetEntryOp) -> LcGetEntryRet:
     data = ctx.omap_get(raw(request.marker))
     if data is None:
         raise NotFound("no such lifecycle entry")
@@ -38,11 +40,11 @@ def lc_get_entry(ctx: ObjectContext, request: LcMarkerOp) -> LcGetEntryRet:
 
 
 @implements(classes.LC_GET_NEXT_ENTRY)
-def lc_get_next_entry(ctx: ObjectContext, request: LcMarkerOp) -> LcGetEntryRet:
+def lc_get_next_entry(ctx: ObjectContext, request: LcGetNextEntryOp) -> LcGetNextEntryRet:
     """The entry after ``marker``; an empty one at the end."""
     for _, value in ctx.omap_iter(raw(request.marker)):
-        return LcGetEntryRet(entry=LcEntry.decode(value))
-    return LcGetEntryRet(entry=LcEntry())
+        return LcGetNextEntryRet(entry=LcEntry.decode(value))
+    return LcGetNextEntryRet(entry=LcEntry())
 
 
 @implements(classes.LC_PUT_HEAD)
@@ -58,13 +60,13 @@ def lc_get_head(ctx: ObjectContext, request: Any) -> LcGetHeadRet:
 
 
 @implements(classes.LC_LIST_ENTRIES)
-def lc_list_entries(ctx: ObjectContext, request: LcListOp) -> LcListRet:
+def lc_list_entries(ctx: ObjectContext, request: LcListEntriesOp) -> LcListEntriesRet:
     entries: list[LcEntry] = []
     for _, value in ctx.omap_iter(raw(request.marker)):
         if len(entries) >= request.max_entries:
-            return LcListRet(entries=entries, truncated=True)
+            return LcListEntriesRet(entries=entries, truncated=True)
         entries.append(LcEntry.decode(value))
-    return LcListRet(entries=entries, truncated=False)
+    return LcListEntriesRet(entries=entries, truncated=False)
 
 
 def _reshard_key(tenant: str, bucket: str) -> bytes:
