@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_lock import (
-    AssertOp, BreakOp, GetInfoOp, GetInfoRet, ListLocksRet, LockerId, LockerInfo, LockInfo, LockOp, SetCookieOp, UnlockOp,
+    AssertOp, BreakOp, GetInfoOp, GetInfoRet, ListLocksRet, Locker, LockerId, LockerInfo, LockInfo, LockOp, SetCookieOp, UnlockOp,
 )
 from rgw.store import classes
 from rgw.store.embedded.classes.registry import implements
@@ -26,7 +26,7 @@ def _read(ctx: ObjectContext, name: str) -> LockInfo:
     if data is None:
         return LockInfo()
     lock = LockInfo.decode(data)
-    lock.lockers = {who: info for who, info in lock.lockers.items() if not info.expiration or info.expiration >= ctx.now()}
+    lock.lockers = [locker for locker in lock.lockers if not locker.info.expiration or locker.info.expiration >= ctx.now()]
     return lock
 
 
@@ -34,8 +34,8 @@ def _write(ctx: ObjectContext, name: str, lock: LockInfo) -> None:
     ctx.set_xattr(_PREFIX + name, lock.encode())
 
 
-def _own(lock: LockInfo, cookie: str) -> LockerId | None:
-    return next((who for who in lock.lockers if who.cookie == cookie), None)
+def _own(lock: LockInfo, cookie: str) -> Locker | None:
+    return next((locker for locker in lock.lockers if locker.id.cookie == cookie), None)
 
 
 @implements(classes.LOCK_LOCK)
@@ -52,14 +52,15 @@ def take(ctx: ObjectContext, request: LockOp) -> None:
     if own is not None:
         if not request.flags & (_MAY_RENEW | _MUST_RENEW):
             raise Exists("the lock is held already")
-        del lock.lockers[own]
+        lock.lockers.remove(own)
     elif request.flags & _MUST_RENEW:
         raise NotFound("there is no such lock to renew")
-    if lock.lockers and (request.type != _SHARED or lock.type != _SHARED):
+    if lock.lockers and (request.type != _SHARED or lock.lock_type != _SHARED):
         raise Busy("somebody else holds the lock")
-    lock.type, lock.tag = request.type, request.tag
-    lock.lockers[own or LockerId(cookie=request.cookie)] = LockerInfo(
-        expiration=ctx.now() + request.duration if request.duration else 0, description=request.description)
+    lock.lock_type, lock.tag = request.type, request.tag
+    info = LockerInfo(expiration=ctx.now() + request.duration if request.duration else 0, description=request.description)
+    lock.lockers.append(Locker(id=own.id if own else LockerId(cookie=request.cookie), info=info))
+    lock.lockers.sort(key=lambda locker: locker.id.cookie)
     ctx.create()
     _write(ctx, request.name, lock)
 
@@ -69,8 +70,8 @@ def _drop(ctx: ObjectContext, name: str, cookie: str) -> None:
     own = _own(lock, cookie)
     if own is None:
         raise NotFound("the lock is not held")
-    del lock.lockers[own]
-    if lock.type == _EPHEMERAL and not lock.lockers:
+    lock.lockers.remove(own)
+    if lock.lock_type == _EPHEMERAL and not lock.lockers:
         ctx.remove()
     else:
         _write(ctx, name, lock)
@@ -89,7 +90,7 @@ def break_lock(ctx: ObjectContext, request: BreakOp) -> None:
 @implements(classes.LOCK_GET_INFO)
 def get_info(ctx: ObjectContext, request: GetInfoOp) -> GetInfoRet:
     lock = _read(ctx, request.name)
-    return GetInfoRet(lockers=lock.lockers, type=lock.type, tag=lock.tag)
+    return GetInfoRet(lockers=lock.lockers, lock_type=lock.lock_type, tag=lock.tag)
 
 
 @implements(classes.LOCK_LIST_LOCKS)
@@ -99,10 +100,10 @@ def list_locks(ctx: ObjectContext, request: Any) -> ListLocksRet:
     return ListLocksRet(locks=[name[len(_PREFIX):] for name in sorted(ctx.xattrs()) if name.startswith(_PREFIX)])
 
 
-def _held(ctx: ObjectContext, request: AssertOp | SetCookieOp) -> tuple[LockInfo, LockerId]:
+def _held(ctx: ObjectContext, request: AssertOp | SetCookieOp) -> tuple[LockInfo, Locker]:
     lock = _read(ctx, request.name)
     own = _own(lock, request.cookie)
-    if not lock.lockers or own is None or lock.type != request.type or lock.tag != request.tag:
+    if not lock.lockers or own is None or lock.lock_type != request.type or lock.tag != request.tag:
         raise Busy("the lock is not held that way")
     return lock, own
 
@@ -117,5 +118,5 @@ def set_cookie(ctx: ObjectContext, request: SetCookieOp) -> None:
     lock, own = _held(ctx, request)
     if _own(lock, request.new_cookie) is not None:
         raise Busy("the new cookie is in use")
-    lock.lockers[LockerId(locker=own.locker, cookie=request.new_cookie)] = lock.lockers.pop(own)
+    own.id = LockerId(locker=own.id.locker, cookie=request.new_cookie)
     _write(ctx, request.name, lock)

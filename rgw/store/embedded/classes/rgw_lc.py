@@ -64,9 +64,9 @@ def lc_list_entries(ctx: ObjectContext, request: LcListEntriesOp) -> LcListEntri
     entries: list[LcEntry] = []
     for _, value in ctx.omap_iter(raw(request.marker)):
         if len(entries) >= request.max_entries:
-            return LcListEntriesRet(entries=entries, truncated=True)
+            return LcListEntriesRet(entries=entries, is_truncated=True)
         entries.append(LcEntry.decode(value))
-    return LcListEntriesRet(entries=entries, truncated=False)
+    return LcListEntriesRet(entries=entries, is_truncated=False)
 
 
 def _reshard_key(tenant: str, bucket: str) -> bytes:
