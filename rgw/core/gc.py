@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rgw.formats import cls_gc, cls_lock, cls_refcount, cls_rgw, cls_version
 from rgw.formats.basics import ObjVersion
 from rgw.formats.gc import GcObj, GcObjChain, GcObjInfo
+from rgw.formats.index import ClsObjKey
 from rgw.formats.names import gc_shard
 from rgw.store import classes
 from rgw.store.errors import Busy, Cancelled, Exists, NotFound, NotSupported, PermissionDenied, StoreError
@@ -76,7 +77,8 @@ class GarbageCollector:
             return
         seconds = self._gateway.options.rgw_gc_obj_min_wait if wait is None else wait
         ioctx, oid = await self._pool(), f"gc.{gc_shard(tag, self._gateway.options.rgw_gc_max_objs)}"
-        request = cls_rgw.GcSetEntryOp(expiration_secs=seconds, info=GcObjInfo(tag=tag, chain=GcObjChain(objs=list(chain)), time=0))
+        objs = [GcObj(pool=obj.pool, oid=obj.oid, loc=obj.loc, key=ClsObjKey(name=obj.oid, instance="")) for obj in chain]  # the class reads key
+        request = cls_rgw.GcSetEntryOp(expiration_secs=seconds, info=GcObjInfo(tag=tag, chain=GcObjChain(objs=objs), time=0))
         try:
             await ioctx.write(oid, self._guarded(_QUEUE_VERSION).call(classes.GC_QUEUE_ENQUEUE(request)))
         except (Cancelled, PermissionDenied):
@@ -166,7 +168,7 @@ class GarbageCollector:
         async def one(obj: GcObj) -> bool:
             async with limit:
                 try:
-                    await (await self._gateway.pool(obj.pool)).write(obj.oid, WriteOp().assert_exists().call(put), obj.loc)
+                    await (await self._gateway.pool(obj.pool)).write(obj.key.name or obj.oid, WriteOp().assert_exists().call(put), obj.loc)
                 except NotFound:
                     return True  # done in an earlier run
                 except StoreError as error:
