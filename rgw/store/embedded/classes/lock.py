@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_lock import (
-    AssertOp, BreakOp, GetInfoOp, GetInfoRet, ListLocksRet, Locker, LockerId, LockerInfo, LockInfo, LockOp, SetCookieOp, UnlockOp,
+    AssertLockedOp, BreakLockOp, GetInfoOp, GetInfoRet, ListLocksRet, Locker, LockerId, LockerInfo, LockInfo, LockOp, SetCookieOp, UnlockOp,
 )
 from rgw.store import classes
 from rgw.store.embedded.classes.registry import implements
@@ -83,7 +83,7 @@ def unlock(ctx: ObjectContext, request: UnlockOp) -> None:
 
 
 @implements(classes.LOCK_BREAK_LOCK)
-def break_lock(ctx: ObjectContext, request: BreakOp) -> None:
+def break_lock(ctx: ObjectContext, request: BreakLockOp) -> None:
     _drop(ctx, request.name, request.cookie)
 
 
@@ -100,7 +100,7 @@ def list_locks(ctx: ObjectContext, request: Any) -> ListLocksRet:
     return ListLocksRet(locks=[name[len(_PREFIX):] for name in sorted(ctx.xattrs()) if name.startswith(_PREFIX)])
 
 
-def _held(ctx: ObjectContext, request: AssertOp | SetCookieOp) -> tuple[LockInfo, Locker]:
+def _held(ctx: ObjectContext, request: AssertLockedOp | SetCookieOp) -> tuple[LockInfo, Locker]:
     lock = _read(ctx, request.name)
     own = _own(lock, request.cookie)
     if not lock.lockers or own is None or lock.lock_type != request.type or lock.tag != request.tag:
@@ -109,7 +109,7 @@ def _held(ctx: ObjectContext, request: AssertOp | SetCookieOp) -> tuple[LockInfo
 
 
 @implements(classes.LOCK_ASSERT_LOCKED)
-def assert_locked(ctx: ObjectContext, request: AssertOp) -> None:
+def assert_locked(ctx: ObjectContext, request: AssertLockedOp) -> None:
     _held(ctx, request)
 
 

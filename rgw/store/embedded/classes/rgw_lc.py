@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_rgw import (
-    LcGetEntryOp, LcGetEntryRet, LcGetHeadRet, LcGetNextEntryOp, LcGetNextEntryRet, LcListEntriesOp, LcListEntriesRet, LcPutHeadOp, LcRmEntryOp,
-    LcSetEntryOp, ReshardAddOp, ReshardGetOp, ReshardGetRet,
+    LcEntryOp, LcGetEntryRet, LcGetHeadRet, LcListOp, LcListRet, LcMarkerOp, LcPutHeadOp, ReshardAddOp, ReshardGetOp, ReshardGetRet,
     ReshardListOp, ReshardListRet, ReshardRemoveOp,
 )
 from rgw.formats.index import ReshardEntry
@@ -21,18 +20,18 @@ _PAGE = 1000
 
 
 @implements(classes.LC_SET_ENTRY)
-def lc_set_entry(ctx: ObjectContext, request: LcSetEntryOp) -> None:
+def lc_set_entry(ctx: ObjectContext, request: LcEntryOp) -> None:
     ctx.create()
     ctx.omap_set(raw(request.entry.bucket), request.entry.encode())
 
 
 @implements(classes.LC_RM_ENTRY)
-def lc_rm_entry(ctx: ObjectContext, request: LcRmEntryOp) -> None:
+def lc_rm_entry(ctx: ObjectContext, request: LcEntryOp) -> None:
     ctx.omap_rm(raw(request.entry.bucket))
 
 
 @implements(classes.LC_GET_ENTRY)
-def lc_get_entry(ctx: ObjectContext, request: LcGetEntryOp) -> LcGetEntryRet:
+def lc_get_entry(ctx: ObjectContext, request: LcMarkerOp) -> LcGetEntryRet:
     data = ctx.omap_get(raw(request.marker))
     if data is None:
         raise NotFound("no such lifecycle entry")
@@ -40,11 +39,11 @@ def lc_get_entry(ctx: ObjectContext, request: LcGetEntryOp) -> LcGetEntryRet:
 
 
 @implements(classes.LC_GET_NEXT_ENTRY)
-def lc_get_next_entry(ctx: ObjectContext, request: LcGetNextEntryOp) -> LcGetNextEntryRet:
+def lc_get_next_entry(ctx: ObjectContext, request: LcMarkerOp) -> LcGetEntryRet:
     """The entry after ``marker``; an empty one at the end."""
     for _, value in ctx.omap_iter(raw(request.marker)):
-        return LcGetNextEntryRet(entry=LcEntry.decode(value))
-    return LcGetNextEntryRet(entry=LcEntry())
+        return LcGetEntryRet(entry=LcEntry.decode(value))
+    return LcGetEntryRet(entry=LcEntry())
 
 
 @implements(classes.LC_PUT_HEAD)
@@ -60,13 +59,13 @@ def lc_get_head(ctx: ObjectContext, request: Any) -> LcGetHeadRet:
 
 
 @implements(classes.LC_LIST_ENTRIES)
-def lc_list_entries(ctx: ObjectContext, request: LcListEntriesOp) -> LcListEntriesRet:
+def lc_list_entries(ctx: ObjectContext, request: LcListOp) -> LcListRet:
     entries: list[LcEntry] = []
     for _, value in ctx.omap_iter(raw(request.marker)):
         if len(entries) >= request.max_entries:
-            return LcListEntriesRet(entries=entries, is_truncated=True)
+            return LcListRet(entries=entries, is_truncated=True)
         entries.append(LcEntry.decode(value))
-    return LcListEntriesRet(entries=entries, is_truncated=False)
+    return LcListRet(entries=entries, is_truncated=False)
 
 
 def _reshard_key(tenant: str, bucket: str) -> bytes:
@@ -92,9 +91,9 @@ def reshard_list(ctx: ObjectContext, request: ReshardListOp) -> ReshardListRet:
     entries: list[ReshardEntry] = []
     for _, value in ctx.omap_iter(raw(request.marker)):
         if len(entries) >= min(request.max, _PAGE):
-            return ReshardListRet(entries=entries, truncated=True)
+            return ReshardListRet(entries=entries, is_truncated=True)
         entries.append(ReshardEntry.decode(value))
-    return ReshardListRet(entries=entries, truncated=False)
+    return ReshardListRet(entries=entries, is_truncated=False)
 
 
 @implements(classes.RESHARD_REMOVE)
