@@ -422,3 +422,10 @@ class GcListRet(Struct):
 @struct(1, 1)
 class GcRemoveOp(Struct):
     tags: list[str] = f(_TEXTS)
+
+
+# the methods' own names of the shared shapes
+LcSetEntryOp = LcRmEntryOp = LcEntryOp
+LcGetEntryOp = LcGetNextEntryOp = LcMarkerOp
+LcGetNextEntryRet = LcGetEntryRet
+LcListEntriesOp, LcListEntriesRet = LcListOp, LcListRet
