@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from rgw.formats.basics import ObjVersion
 from rgw.formats.cls_gc import QueueInitOp, QueueRemoveOp
 from rgw.formats.cls_lock import LockOp, UnlockOp
 from rgw.formats.cls_refcount import RefcountOp
 from rgw.formats.cls_rgw import CompleteOp, GcListOp, GcSetEntryOp, LinkOlhOp, ListOp, ObjRemoveOp, PrepareOp, UnlinkInstanceOp
 from rgw.formats.cls_version import CheckOp, ObjVersionCond, SetOp
-from rgw.formats.basics import ObjVersion
 from rgw.formats.gc import GcObjChain, GcObjInfo
 from rgw.formats.index import ClsObjKey, DirEntryMeta, DirHeader, EntryVer
 from rgw.store import classes
@@ -83,7 +83,8 @@ def test_listing_rolls_up_and_goes_on() -> None:
 
 
 def link(o: MemoryObject, instance: str, delete_marker: bool = False) -> None:
-    o.call(classes.BUCKET_LINK_OLH(LinkOlhOp(key=ClsObjKey(name="a", instance=instance), olh_tag="olh", op_tag="op", delete_marker=delete_marker)))
+    key = ClsObjKey(name="a", instance=instance)
+    o.call(classes.BUCKET_LINK_OLH(LinkOlhOp(key=key, olh_tag="olh", op_tag="op", delete_marker=delete_marker)))
 
 
 def test_versions_list_newest_first_and_the_older_one_returns() -> None:

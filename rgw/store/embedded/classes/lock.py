@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_lock import (
-    AssertLockedOp, BreakLockOp, GetInfoOp, GetInfoRet, ListLocksRet, Locker, LockerId, LockerInfo, LockInfo, LockOp, SetCookieOp, UnlockOp,
+    AssertLockedOp,
+    BreakLockOp,
+    GetInfoOp,
+    GetInfoRet,
+    ListLocksRet,
+    Locker,
+    LockerId,
+    LockerInfo,
+    LockInfo,
+    LockOp,
+    SetCookieOp,
+    UnlockOp,
 )
 from rgw.store import classes
 from rgw.store.embedded.classes.registry import implements

@@ -5,15 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_rgw import (
-    CheckIndexRet, ClearBucketReshardingOp, CompleteOp, GetBucketReshardingOp, GetBucketReshardingRet, GuardBucketReshardingOp, ListOp, ListRet,
-    PrepareOp, SetBucketReshardingOp, SuggestChangesOp, TagTimeoutOp, UpdateStatsOp,
+    CheckIndexRet,
+    ClearBucketReshardingOp,
+    CompleteOp,
+    GetBucketReshardingOp,
+    GetBucketReshardingRet,
+    GuardBucketReshardingOp,
+    ListOp,
+    ListRet,
+    PrepareOp,
+    SetBucketReshardingOp,
+    SuggestChangesOp,
+    TagTimeoutOp,
+    UpdateStatsOp,
 )
 from rgw.formats.index import BucketInstanceEntry, CategoryStats, ClsObjKey, DirEntry, DirHeader, EntryVer, PendingInfo
 from rgw.store import classes
 from rgw.store.embedded.classes import keys
 from rgw.store.embedded.classes.entries import (
-    FLAG_COMMON_PREFIX, FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER, FLAG_VER_MARKER, add_stats, find_entry, plain_items, read_entry, read_header,
-    subtract_stats, write_header,
+    FLAG_COMMON_PREFIX,
+    FLAG_CURRENT,
+    FLAG_DELETE_MARKER,
+    FLAG_VER,
+    FLAG_VER_MARKER,
+    add_stats,
+    find_entry,
+    plain_items,
+    read_entry,
+    read_header,
+    subtract_stats,
+    write_header,
 )
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext

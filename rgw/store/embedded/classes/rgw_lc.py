@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_rgw import (
-    LcEntryOp, LcGetEntryRet, LcGetHeadRet, LcListOp, LcListRet, LcMarkerOp, LcPutHeadOp, ReshardAddOp, ReshardGetOp, ReshardGetRet,
-    ReshardListOp, ReshardListRet, ReshardRemoveOp,
+    LcEntryOp,
+    LcGetEntryRet,
+    LcGetHeadRet,
+    LcListOp,
+    LcListRet,
+    LcMarkerOp,
+    LcPutHeadOp,
+    ReshardAddOp,
+    ReshardGetOp,
+    ReshardGetRet,
+    ReshardListOp,
+    ReshardListRet,
+    ReshardRemoveOp,
 )
 from rgw.formats.index import ReshardEntry
 from rgw.formats.misc import LcEntry, LcHead

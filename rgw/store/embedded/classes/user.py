@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.bucket import UserBucketEntry, UserHeader
-from rgw.formats.cls_user import CompleteStatsSyncOp, GetHeaderRet, ListBucketsOp, ListBucketsRet, RemoveBucketOp, ResetStatsOp, SetBucketsOp
+from rgw.formats.cls_user import (
+    CompleteStatsSyncOp,
+    GetHeaderRet,
+    ListBucketsOp,
+    ListBucketsRet,
+    RemoveBucketOp,
+    ResetStatsOp,
+    SetBucketsOp,
+)
 from rgw.store import classes
 from rgw.store.embedded.classes.keys import raw, text
 from rgw.store.embedded.classes.registry import implements
