@@ -77,7 +77,8 @@ class GarbageCollector:
             return
         seconds = self._gateway.options.rgw_gc_obj_min_wait if wait is None else wait
         ioctx, oid = await self._pool(), f"gc.{gc_shard(tag, self._gateway.options.rgw_gc_max_objs)}"
-        objs = [GcObj(pool=obj.pool, oid=obj.oid, loc=obj.loc, key=ClsObjKey(name=obj.oid, instance="")) for obj in chain]  # the class reads key
+        objs = [GcObj(pool=obj.pool, oid=obj.oid, loc=obj.loc, key=ClsObjKey(name=obj.oid, instance=""))
+                for obj in chain]
         request = cls_rgw.GcSetEntryOp(expiration_secs=seconds, info=GcObjInfo(tag=tag, chain=GcObjChain(objs=objs), time=0))
         try:
             await ioctx.write(oid, self._guarded(_QUEUE_VERSION).call(classes.GC_QUEUE_ENQUEUE(request)))
