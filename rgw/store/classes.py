@@ -25,7 +25,8 @@ BUCKET_SET_TAG_TIMEOUT = ClassMethod("rgw", "bucket_set_tag_timeout", cls_rgw.Ta
 DIR_SUGGEST_CHANGES = ClassMethod("rgw", "dir_suggest_changes", cls_rgw.SuggestChangesOp)
 SET_BUCKET_RESHARDING = ClassMethod("rgw", "set_bucket_resharding", cls_rgw.SetBucketReshardingOp)
 CLEAR_BUCKET_RESHARDING = ClassMethod("rgw", "clear_bucket_resharding", cls_rgw.ClearBucketReshardingOp)
-GET_BUCKET_RESHARDING = ClassMethod("rgw", "get_bucket_resharding", cls_rgw.GetBucketReshardingOp, cls_rgw.GetBucketReshardingRet, writes=False)
+GET_BUCKET_RESHARDING = ClassMethod(
+    "rgw", "get_bucket_resharding", cls_rgw.GetBucketReshardingOp, cls_rgw.GetBucketReshardingRet, writes=False)
 GUARD_BUCKET_RESHARDING = ClassMethod("rgw", "guard_bucket_resharding", cls_rgw.GuardBucketReshardingOp, writes=False)
 
 # rgw: data objects

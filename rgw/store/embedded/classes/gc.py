@@ -102,7 +102,8 @@ def queue_init(ctx: ObjectContext, request: QueueInitOp) -> None:
     start = QueueMarker(gen=0, offset=_HEAD_SIZE)
     _write_head(ctx, QueueHead(
         max_head_size=_HEAD_SIZE, front=start, tail=QueueMarker(gen=0, offset=_HEAD_SIZE), queue_size=request.size + _HEAD_SIZE,
-        max_urgent_data_size=_HEAD_SIZE - _HEAD_RESERVE, urgent_data=GcUrgentData(num_urgent_data_entries=request.num_deferred_entries).encode(),
+        max_urgent_data_size=_HEAD_SIZE - _HEAD_RESERVE,
+        urgent_data=GcUrgentData(num_urgent_data_entries=request.num_deferred_entries).encode(),
     ))
 
 

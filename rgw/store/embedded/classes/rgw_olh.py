@@ -126,7 +126,8 @@ def link_olh(ctx: ObjectContext, request: LinkOlhOp) -> None:
     version = _Version.find(ctx, key, request.delete_marker)
     if version is None and not request.delete_marker:
         raise NotFound("no such version")
-    if version is not None and request.unmod_since and _modified(version.entry.meta.mtime, request.unmod_since, request.high_precision_time):
+    since = request.unmod_since
+    if version is not None and since and _modified(version.entry.meta.mtime, since, request.high_precision_time):
         return
     if key.instance:
         removing = version is not None and not version.is_delete_marker and request.delete_marker
