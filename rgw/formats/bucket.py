@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from rgw.formats.basics import BucketName, PlacementRule, QuotaInfo, User
 from rgw.formats.encoding import (
-    BOOL, SECONDS, STR, TIME, U8, U32, U64, FormatError, Struct, f, list_of, map_of, opaque, optional, struct,
+    BOOL,
+    SECONDS,
+    STR,
+    TIME,
+    U8,
+    U32,
+    U64,
+    FormatError,
+    Struct,
+    f,
+    list_of,
+    map_of,
+    opaque,
+    optional,
+    struct,
 )
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from rgw.formats.encoding import BLOB, BOOL, S32, STR, TIME, U8, U16, U32, U64, Struct, f, list_of, map_of, struct
 from rgw.formats.gc import GcObjInfo
 from rgw.formats.index import (
-    BiLogEntry, BucketDir, BucketInstanceEntry, CategoryStats, ClsObjKey, DirEntry, DirEntryMeta, DirHeader, EntryVer, OlhLogEntry, ReshardEntry,
+    BiLogEntry,
+    BucketDir,
+    BucketInstanceEntry,
+    CategoryStats,
+    ClsObjKey,
+    DirEntry,
+    DirEntryMeta,
+    DirHeader,
+    EntryVer,
+    OlhLogEntry,
+    ReshardEntry,
 )
 from rgw.formats.misc import LcEntry, LcHead
 
