@@ -95,8 +95,9 @@ async def copy_object(source: IoCtx, target: IoCtx, found: ObjectName, overwrite
     await target.write(oid, op, locator)
     page, offset = head.omap, len(head.data)
     while page.more:
-        page = (await source.read(oid, ReadOp().omap_get(list(page.values)[-1], b"", 1000), locator)).omap
-        assert page is not None
+        following = (await source.read(oid, ReadOp().omap_get(list(page.values)[-1], b"", 1000), locator)).omap
+        assert following is not None
+        page = following
         if page.values:
             await target.write(oid, WriteOp(head.mtime).omap_set(page.values), locator)
     while offset < head.size:

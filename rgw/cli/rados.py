@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -121,7 +121,7 @@ async def ls(pool: str, namespace: str, everything: bool) -> None:
 async def stat(io: IoCtx, oid: str, locator: str) -> None:
     """Size and modification time of an object."""
     result = await io.read(oid, ReadOp().stat(), locator)
-    when = datetime.fromtimestamp(result.mtime / 1e9, timezone.utc).isoformat()
+    when = datetime.fromtimestamp(result.mtime / 1e9, UTC).isoformat()
     click.echo(f"{io.pool}/{oid} mtime {when}, size {result.size}")
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Headers = list[DirHeader]
+
 ACL_XATTR = "user.rgw.acl"
 FLAG_SUSPENDED, FLAG_VERSIONED, FLAG_VERSIONS_SUSPENDED, FLAG_OBJECT_LOCK = 1, 2, 4, 0x20
 _RETRIES = 10
@@ -334,7 +336,7 @@ class Buckets:
             return bucket
         raise S3Error("OperationAborted")
 
-    async def stats(self, bucket: Bucket) -> list[DirHeader]:
+    async def stats(self, bucket: Bucket) -> Headers:
         """The header of each index shard: entries and bytes by category."""
         index = bucket.index
         request = cls_rgw.ListOp(num_entries=0, filter_prefix="", start_obj=ClsObjKey(), list_versions=False, delimiter="")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Entries = list[GcObjInfo]
+
 _LOCK = "gc_process"
 _EXCLUSIVE = 1
 _COND_EQ = 1  # of the class version: version and tag are equal
@@ -85,9 +87,10 @@ class GarbageCollector:
         except (Cancelled, PermissionDenied):
             await ioctx.write(oid, WriteOp().call(classes.GC_SET_ENTRY(request)))
 
-    async def list(self, include_all: bool = False) -> list[GcObjInfo]:
+    async def list(self, include_all: bool = False) -> Entries:
         """The entries whose time has come, or all."""
-        ioctx, found = await self._pool(), []
+        ioctx = await self._pool()
+        found: Entries = []
         for oid in self._oids():
             for source in (_Source(queue=False), _Source(queue=True)):
                 marker = ""
@@ -98,7 +101,7 @@ class GarbageCollector:
                         break
         return found
 
-    async def _page(self, ioctx: IoCtx, oid: str, source: _Source, marker: str, include_all: bool) -> tuple[list[GcObjInfo], str, bool]:
+    async def _page(self, ioctx: IoCtx, oid: str, source: _Source, marker: str, include_all: bool) -> tuple[Entries, str, bool]:
         request = cls_rgw.GcListOp(marker=marker, max=self._gateway.options.rgw_gc_max_trim_chunk, expired_only=not include_all)
         call = classes.GC_QUEUE_LIST_ENTRIES(request) if source.queue else classes.GC_LIST(request)
         try:

@@ -191,6 +191,11 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
         if found is None or found.idtag != attrs[IDTAG]:
             raise
         version = found.version
+    except store_errors.NotFound:
+        write.may_exist = False
+        if existing is None:
+            raise  # the pool is gone
+        raise store_errors.Cancelled("the head was removed since it was read") from None  # a missing object compares with nothing
     except store_errors.StoreError:
         write.may_exist = False
         raise

@@ -1,4 +1,4 @@
-"""Lifecycle entries and announcements of changed system objects (formats page 3.8, 8). Sources: cls_rgw_types.h, rgw_cache.h of Ceph Pacific."""
+"""Announcements, lifecycle and reshard entries (formats page 3.8, 8). Sources: cls_rgw_types.h, rgw_cache.h of Ceph Pacific."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ClassMethod:
-    """A method of an object class. ``request`` and ``reply`` are format types (``encode()``, ``decode(bytes)``), or None for empty bytes."""
+    """A method of an object class. ``request`` and ``reply`` are format types, or None for empty bytes."""
 
     cls: str
     name: str

@@ -133,7 +133,8 @@ def test_part_copy_outlives_its_source(gateway: RunningGateway, bucket: str) -> 
     parts = []
     for number in range(1, size // len(block) + 1):
         body = number.to_bytes(8, "big") + block[8:]
-        parts.append({"PartNumber": number, "ETag": s3.upload_part(Bucket=bucket, Key="source", UploadId=upload, PartNumber=number, Body=body)["ETag"]})
+        answer = s3.upload_part(Bucket=bucket, Key="source", UploadId=upload, PartNumber=number, Body=body)
+        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
     s3.complete_multipart_upload(Bucket=bucket, Key="source", UploadId=upload, MultipartUpload={"Parts": parts})
     other = bucket + "-copy"
     s3.create_bucket(Bucket=other)

@@ -23,6 +23,8 @@ class Service:
     client: Any
     endpoint: str
     bucket: str
+    access_key: str
+    secret_key: str
 
     async def run(self, call, **arguments):
         return await asyncio.to_thread(getattr(self.client, call), **arguments)
@@ -48,7 +50,7 @@ async def s3(cluster):
     await server.start([sock])
     client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key.id, aws_secret_access_key=key.key, region_name="us-east-1",
                           config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}))
-    service = Service(gw, client, endpoint, f"b{secrets.token_hex(4)}")
+    service = Service(gw, client, endpoint, f"b{secrets.token_hex(4)}", key.id, key.key)
     await service.run("create_bucket", Bucket=service.bucket)
     yield service
     client.close()
