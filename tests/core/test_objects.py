@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from rgw.core import head
 from rgw.core.conditions import Conditions
 from rgw.core.state import CONTENT_TYPE
 from rgw.errors import S3Error
@@ -151,3 +152,31 @@ async def test_a_refused_copy_gives_its_references_back(gateway, bucket, user):
     await gateway.objects.delete(bucket, "b")
     await collect(gateway)
     assert await census(gateway, bucket) == set()
+
+
+async def test_overwriting_what_is_removed_meanwhile(gateway, bucket, user, monkeypatch):
+    """A missing head answers the guard as a lost race: the write counts as made before the removal."""
+    await put(gateway, bucket, "a", body(9 * MIB), user)
+    look = head.existing_head
+
+    async def look_then_remove(*args):
+        found = await look(*args)
+        monkeypatch.setattr(head, "existing_head", look)
+        assert await gateway.objects.delete(bucket, "a")
+        return found
+
+    monkeypatch.setattr(head, "existing_head", look_then_remove)
+    await put(gateway, bucket, "a", body(5 * MIB), user)
+    await collect(gateway)
+    assert await census(gateway, bucket) == set()
+    assert await index_keys(gateway, bucket) == set()
+
+
+async def test_copy_onto_itself_of_what_was_removed(gateway, bucket, user):
+    await put(gateway, bucket, "a", b"data", user)
+    state = await gateway.objects.get(bucket, "a")
+    assert await gateway.objects.delete(bucket, "a")
+    with pytest.raises(S3Error, match="OperationAborted"):
+        await gateway.objects.copy(state, bucket, "a", owner=user, attrs={})
+    assert await census(gateway, bucket) == set()
+    assert await index_keys(gateway, bucket) == set()

@@ -1,0 +1,136 @@
+"""A radosgw and our gateway side by side on one Ceph cluster, and a client of each for the same user."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.conftest import missing_ceph
+
+_MISSING = [name for name in ("radosgw", "radosgw-admin") if shutil.which(name) is None]
+_TIGHT = "rgw_gc_obj_min_wait=1"
+
+
+def client(endpoint: str, access_key: str, secret: str) -> Any:
+    """A client that does not retry, so that a failure shows, and sends no checksums, which radosgw 16 does not know."""
+    return boto3.client(
+        "s3", endpoint_url=endpoint, aws_access_key_id=access_key, aws_secret_access_key=secret, region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, request_checksum_calculation="when_required",
+                      response_checksum_validation="when_required"))
+
+
+@dataclass
+class Pair:
+    """``theirs`` is radosgw's endpoint, ``ours`` pyrgw's."""
+
+    cluster: Any
+    theirs: str
+    ours: str
+
+    def radosgw_admin(self, *arguments: str) -> Any:
+        """Runs radosgw-admin; its JSON, or its text where it prints none."""
+        return _parsed(self.cluster.run("radosgw-admin", "-n", "client.admin", *arguments, timeout=60))
+
+    def rgw_admin(self, *arguments: str) -> Any:
+        """Runs ours."""
+        command = "import sys; from rgw.cli.main import rgw_admin; sys.exit(rgw_admin())"
+        return _parsed(self.cluster.run(
+            sys.executable, "-c", command, "--conf", str(self.cluster.conf), "--name", "client.admin", *arguments, timeout=60))
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@pytest.fixture(scope="session")
+def pair(request) -> Iterator[Pair]:
+    """Both gateways. Radosgw starts first, hence the zone and its pools are its own making."""
+    if reason := missing_ceph() or (f"NOT TESTED BESIDE RADOSGW: {', '.join(_MISSING)} not installed (apt-get install radosgw)" if _MISSING else ""):
+        pytest.skip(reason)
+    cluster = request.getfixturevalue("ceph_cluster")
+    theirs = cluster.start_radosgw()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = "import sys; from rgw.cli.main import rgw; sys.exit(rgw())"
+    log = open(cluster.folder / "pyrgw.out", "wb")
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}",
+         "-o", _TIGHT], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    try:
+        ours = f"http://127.0.0.1:{port}"
+        _wait(ours, process, cluster.folder / "pyrgw.out")
+        yield Pair(cluster, theirs, ours)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _wait(endpoint: str, process: subprocess.Popen[bytes], log: Any) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(endpoint, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return  # it answers
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"pyrgw did not start: {log.read_text()[-3000:]}") from None
+            time.sleep(0.1)
+
+
+@dataclass
+class Crossed:
+    """One gateway writes, the other is looked through; ``other`` is a second bucket."""
+
+    pair: Pair
+    write: Any
+    check: Any
+    bucket: str
+    other: str
+    uid: str
+
+    def body(self, key: str, client: Any = None, **arguments: Any) -> tuple[bytes, str]:
+        """An object's bytes and ETag through the gateway that did not write it."""
+        got = (client or self.check).get_object(Bucket=self.bucket, Key=key, **arguments)
+        return got["Body"].read(), got["ETag"].strip('"')
+
+
+@pytest.fixture(params=["ours-to-radosgw", "radosgw-to-ours"])
+def crossed(request, pair) -> Iterator[Crossed]:
+    """A user and two buckets, made by the writing side's tools."""
+    uid = f"u{secrets.token_hex(4)}"
+    first = request.param.startswith("ours")
+    admin = pair.rgw_admin if first else pair.radosgw_admin
+    key = admin("user", "create", "--uid", uid, "--display-name", "Crossed Ünïcode")["keys"][0]
+    ends = [client(e, key["access_key"], key["secret_key"]) for e in (pair.ours, pair.theirs)]
+    write, check = ends if first else reversed(ends)
+    made = Crossed(pair, write, check, f"b{secrets.token_hex(4)}", f"o{secrets.token_hex(4)}", uid)
+    for name in (made.bucket, made.other):
+        write.create_bucket(Bucket=name)
+    yield made
+    for end in ends:
+        end.close()

@@ -1,0 +1,260 @@
+"""What one gateway writes the other reads, changes and removes, to the byte: pyrgw and radosgw on one cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import secrets
+
+import pytest
+from botocore.exceptions import ClientError
+
+KIB, MIB = 1 << 10, 1 << 20
+SIZES = [0, KIB, 4 * MIB, 4 * MIB + 1, 20 * MIB]
+NAMES = ["_a", "__b", "_multipart_x.2~y.meta", "ünï/ñ\U0001f600", "a//b", "../x", "a+b c", "100%", "%2F", "a&<>\"'"]
+EQUAL, UNEQUAL = [5 * MIB, 5 * MIB, 5 * MIB], [5 * MIB, 9 * MIB + 3, 6 * MIB, 17]
+
+
+def data_of(size: int) -> bytes:
+    return random.Random(secrets.randbits(64)).randbytes(size)
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def combined(parts: list[bytes]) -> str:
+    joined = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
+    return f"{md5(joined)}-{len(parts)}"
+
+
+def keys(client, bucket: str, **arguments) -> list[str]:
+    return [row["Key"] for row in client.list_objects_v2(Bucket=bucket, **arguments).get("Contents", [])]
+
+
+def code(refusal) -> str:
+    return refusal.value.response["Error"]["Code"]
+
+
+def settled(crossed) -> None:
+    """The index tells what both gateways did: radosgw-admin finds nothing to repair, and both tools count the same."""
+    for name in (crossed.bucket, crossed.other):
+        checked = crossed.pair.radosgw_admin("bucket", "check", "--bucket", name)
+        if isinstance(checked, str):  # two documents: invalid multipart entries, then the check's result
+            assert checked.lstrip().startswith("[]"), checked
+        else:
+            assert checked == []
+        before = crossed.pair.radosgw_admin("bucket", "stats", "--bucket", name)
+        fixed = crossed.pair.radosgw_admin("bucket", "check", "--fix", "--check-objects", "--bucket", name)
+        after = crossed.pair.radosgw_admin("bucket", "stats", "--bucket", name)
+        assert _counts(before) == _counts(after), fixed
+        listed = [row for page in crossed.check.get_paginator("list_objects_v2").paginate(Bucket=name) for row in page.get("Contents", [])]
+        main = after["usage"].get("rgw.main", {"size": 0, "num_objects": 0})
+        assert (main["num_objects"], main["size"]) == (len(listed), sum(row["Size"] for row in listed))
+        ours = crossed.pair.rgw_admin("bucket", "stats", "--bucket", name)
+        differing = {field for field in after if ours.get(field, "missing") != after[field]} - {"ver", "master_ver"}
+        assert not differing, {field: (ours.get(field), after[field]) for field in differing}
+
+
+def _counts(stats: dict) -> dict:
+    return {category: row for category, row in stats["usage"].items() if row["num_objects"]}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_put_overwrite_and_delete(crossed, size):
+    data = data_of(size)
+    crossed.write.put_object(Bucket=crossed.bucket, Key="k", Body=data, Metadata={"colour": "blue"}, ContentType="text/x", CacheControl="no-cache")
+    assert crossed.body("k") == (data, md5(data))
+    head = crossed.check.head_object(Bucket=crossed.bucket, Key="k")
+    assert (head["ContentLength"], head["ContentType"], head["CacheControl"], head["Metadata"]) == (size, "text/x", "no-cache", {"colour": "blue"})
+    if size > 9:
+        assert crossed.body("k", Range=f"bytes={size - 9}-")[0] == data[-9:]
+    listed = crossed.check.list_objects_v2(Bucket=crossed.bucket, FetchOwner=True)["Contents"][0]
+    assert (listed["Size"], listed["ETag"], listed["Owner"]["ID"]) == (size, f'"{md5(data)}"', crossed.uid)
+    other = data_of(5 * MIB)
+    crossed.check.put_object(Bucket=crossed.bucket, Key="k", Body=other)  # the other gateway overwrites
+    assert crossed.body("k", crossed.write) == (other, md5(other))
+    crossed.write.put_object(Bucket=crossed.bucket, Key="k", Body=data)
+    assert crossed.body("k") == (data, md5(data))
+    settled(crossed)
+    crossed.check.delete_object(Bucket=crossed.bucket, Key="k")
+    with pytest.raises(ClientError) as refusal:
+        crossed.write.get_object(Bucket=crossed.bucket, Key="k")
+    assert code(refusal) == "NoSuchKey"
+    assert keys(crossed.write, crossed.bucket) == keys(crossed.check, crossed.bucket) == []
+    settled(crossed)
+    for name in (crossed.bucket, crossed.other):
+        crossed.check.delete_bucket(Bucket=name)
+    with pytest.raises(ClientError) as refusal:
+        crossed.check.list_objects_v2(Bucket=crossed.bucket)
+    assert code(refusal) == "NoSuchBucket"
+
+
+def test_names_and_lists(crossed):
+    for name in NAMES:
+        crossed.write.put_object(Bucket=crossed.bucket, Key=name, Body=name.encode())
+    in_order = sorted(NAMES, key=str.encode)
+    assert keys(crossed.check, crossed.bucket) == keys(crossed.write, crossed.bucket) == in_order
+    paged = [row["Key"] for page in crossed.check.get_paginator("list_objects_v2").paginate(Bucket=crossed.bucket, PaginationConfig={"PageSize": 3})
+             for row in page["Contents"]]
+    assert paged == in_order
+    lists = [end.list_objects_v2(Bucket=crossed.bucket, Delimiter="/") for end in (crossed.write, crossed.check)]
+    assert [row["Prefix"] for row in lists[0]["CommonPrefixes"]] == [row["Prefix"] for row in lists[1]["CommonPrefixes"]]
+    assert keys(crossed.check, crossed.bucket, Prefix="_") == ["__b", "_a", "_multipart_x.2~y.meta"]
+    for name in NAMES:
+        assert crossed.body(name) == (name.encode(), md5(name.encode()))
+        big = data_of(5 * MIB)
+        crossed.write.put_object(Bucket=crossed.bucket, Key=name, Body=big)
+        assert crossed.body(name) == (big, md5(big))
+    settled(crossed)
+    for name in NAMES:
+        crossed.check.delete_object(Bucket=crossed.bucket, Key=name)
+    assert keys(crossed.write, crossed.bucket) == []
+    settled(crossed)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_copy(crossed, size):
+    data = data_of(size)
+    crossed.check.put_object(Bucket=crossed.bucket, Key="_source", Body=data, Metadata={"a": "b"})
+    source = {"Bucket": crossed.bucket, "Key": "_source"}
+    crossed.write.copy_object(Bucket=crossed.other, Key="copy", CopySource=source)
+    crossed.write.copy_object(Bucket=crossed.bucket, Key="copy", CopySource=source)
+    crossed.write.copy_object(Bucket=crossed.bucket, Key="_source", CopySource=source, MetadataDirective="REPLACE", Metadata={"c": "d"})
+    assert crossed.check.head_object(Bucket=crossed.bucket, Key="_source")["Metadata"] == {"c": "d"}
+    assert crossed.body("_source") == (data, md5(data))
+    crossed.check.delete_object(Bucket=crossed.bucket, Key="_source")
+    collect(crossed)
+    for end in (crossed.write, crossed.check):
+        assert crossed.body("copy", end) == (data, md5(data))
+        got = end.get_object(Bucket=crossed.other, Key="copy")
+        assert (got["Body"].read(), got["Metadata"]) == (data, {"a": "b"})
+    settled(crossed)
+
+
+def collect(crossed) -> None:
+    """Both garbage collectors, whatever is due or not."""
+    crossed.pair.radosgw_admin("gc", "process", "--include-all")
+    crossed.pair.rgw_admin("gc", "process", "--include-all")
+
+
+def upload(ends, bucket: str, key: str, parts: list[bytes]) -> None:
+    """One step after the other, each through the next of the ``ends``."""
+    turn = 0
+
+    def end():
+        nonlocal turn
+        turn += 1
+        return ends[(turn - 1) % len(ends)]
+
+    upload_id = end().create_multipart_upload(Bucket=bucket, Key=key, Metadata={"m": "p"})["UploadId"]
+    done = []
+    for number, data in enumerate(parts, 1):
+        etag = end().upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=data)["ETag"]
+        done.append({"PartNumber": number, "ETag": etag})
+    for one in ends:
+        assert [row["UploadId"] for row in one.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload_id]
+        listed = one.list_parts(Bucket=bucket, Key=key, UploadId=upload_id)["Parts"]
+        assert [(row["PartNumber"], row["Size"], row["ETag"]) for row in listed] == [
+            (number, len(data), f'"{md5(data)}"') for number, data in enumerate(parts, 1)]
+    etag = end().complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})["ETag"]
+    assert etag.strip('"') == combined(parts)
+    for one in ends:
+        assert "Uploads" not in one.list_multipart_uploads(Bucket=bucket)
+
+
+@pytest.mark.parametrize("hands", ["one", "write-first", "check-first"])
+@pytest.mark.parametrize("sizes", [[5 * MIB], EQUAL, UNEQUAL], ids=["single", "equal", "unequal"])
+def test_multipart(crossed, sizes, hands):
+    parts = [data_of(size) for size in sizes]
+    ends = {"one": [crossed.write], "write-first": [crossed.write, crossed.check], "check-first": [crossed.check, crossed.write]}[hands]
+    key = "_ünï" if hands == "one" else "m"
+    upload(ends, crossed.bucket, key, parts)
+    for end in (crossed.check, crossed.write):
+        assert crossed.body(key, end) == (b"".join(parts), combined(parts))
+        assert end.head_object(Bucket=crossed.bucket, Key=key)["Metadata"] == {"m": "p"}
+    start = sizes[0] - 5
+    assert crossed.body(key, Range=f"bytes={start}-{start + 20}")[0] == b"".join(parts)[start:start + 21]
+    settled(crossed)
+    crossed.check.copy_object(Bucket=crossed.other, Key="copy", CopySource={"Bucket": crossed.bucket, "Key": key})
+    crossed.check.delete_object(Bucket=crossed.bucket, Key=key)
+    collect(crossed)
+    for end in (crossed.check, crossed.write):
+        assert end.get_object(Bucket=crossed.other, Key="copy")["Body"].read() == b"".join(parts)
+    assert keys(crossed.write, crossed.bucket) == []
+    settled(crossed)
+
+
+def test_parts_replaced_and_upload_aborted_by_the_other(crossed):
+    ids = [crossed.write.create_multipart_upload(Bucket=crossed.bucket, Key="m")["UploadId"] for _ in range(2)]
+    last = data_of(6 * MIB)
+    for upload_id in ids:
+        place = {"Bucket": crossed.bucket, "Key": "m", "UploadId": upload_id, "PartNumber": 1}
+        crossed.write.upload_part(Body=data_of(9 * MIB), **place)
+        crossed.check.upload_part(Body=data_of(5 * MIB), **place)
+        crossed.write.upload_part(Body=last, **place)
+    crossed.check.abort_multipart_upload(Bucket=crossed.bucket, Key="m", UploadId=ids[0])
+    with pytest.raises(ClientError) as refusal:
+        crossed.write.list_parts(Bucket=crossed.bucket, Key="m", UploadId=ids[0])
+    assert code(refusal) == "NoSuchUpload"
+    done = {"Parts": [{"PartNumber": 1, "ETag": md5(last)}]}
+    crossed.check.complete_multipart_upload(Bucket=crossed.bucket, Key="m", UploadId=ids[1], MultipartUpload=done)
+    collect(crossed)
+    assert crossed.body("m", crossed.write) == crossed.body("m") == (last, combined([last]))
+    settled(crossed)
+
+
+@pytest.mark.parametrize("source_by", ["write", "check"])
+def test_part_copies(crossed, source_by):
+    """Ranges of an object and of a multipart object become parts; ours refer to the source's data, which outlives the source."""
+    maker = getattr(crossed, source_by)
+    plain, pieces = data_of(20 * MIB), [data_of(size) for size in UNEQUAL]
+    maker.put_object(Bucket=crossed.other, Key="_plain", Body=plain)
+    upload([maker], crossed.other, "joined", pieces)
+    joined = b"".join(pieces)
+    ranges = [("_plain", plain, 0, 8 * MIB), ("joined", joined, 3 * MIB + 1, 15 * MIB), ("_plain", plain, 5 * MIB + 3, 20 * MIB)]
+    place = {"Bucket": crossed.bucket, "Key": "new"}
+    place["UploadId"] = crossed.write.create_multipart_upload(**place)["UploadId"]
+    done, expected = [], b""
+    for number, (key, data, start, end) in enumerate(ranges, 1):
+        reply = crossed.write.upload_part_copy(
+            PartNumber=number, CopySource={"Bucket": crossed.other, "Key": key}, CopySourceRange=f"bytes={start}-{end - 1}", **place)
+        done.append({"PartNumber": number, "ETag": reply["CopyPartResult"]["ETag"]})
+        expected += data[start:end]
+    tail = data_of(77)
+    done.append({"PartNumber": 4, "ETag": crossed.write.upload_part(PartNumber=4, Body=tail, **place)["ETag"]})
+    assert [row["PartNumber"] for row in crossed.check.list_parts(**place)["Parts"]] == [1, 2, 3, 4]
+    completed = crossed.write.complete_multipart_upload(MultipartUpload={"Parts": done}, **place)
+    for key in ("_plain", "joined"):
+        crossed.check.delete_object(Bucket=crossed.other, Key=key)
+    collect(crossed)
+    for end in (crossed.check, crossed.write):
+        assert crossed.body("new", end) == (expected + tail, completed["ETag"].strip('"'))
+    settled(crossed)
+    crossed.check.delete_object(Bucket=crossed.bucket, Key="new")
+    collect(crossed)
+    assert keys(crossed.write, crossed.bucket) == []
+    settled(crossed)
+
+
+def test_acls_and_bucket_lists(crossed):
+    crossed.write.put_bucket_acl(Bucket=crossed.bucket, ACL="public-read")
+    crossed.write.put_object(Bucket=crossed.bucket, Key="k", Body=b"1", ACL="authenticated-read")
+
+    def grants(reply):
+        return sorted((row["Grantee"].get("ID") or row["Grantee"]["URI"], row["Permission"]) for row in reply["Grants"])
+
+    for call, arguments in [("get_bucket_acl", {}), ("get_object_acl", {"Key": "k"})]:
+        replies = [getattr(end, call)(Bucket=crossed.bucket, **arguments) for end in (crossed.write, crossed.check)]
+        assert grants(replies[0]) == grants(replies[1]) and len(grants(replies[0])) == 2
+        assert replies[0]["Owner"] == replies[1]["Owner"]
+    for end in (crossed.write, crossed.check):
+        assert [row["Name"] for row in end.list_buckets()["Buckets"]] == sorted([crossed.bucket, crossed.other])
+
+
+def test_users_are_the_same(crossed):
+    shown = [admin("user", "info", "--uid", crossed.uid) for admin in (crossed.pair.radosgw_admin, crossed.pair.rgw_admin)]
+    assert shown[0] == shown[1]
+    key = crossed.pair.radosgw_admin("key", "create", "--uid", crossed.uid)["keys"]
+    assert len(key) == 2
+    assert len(crossed.pair.rgw_admin("user", "info", "--uid", crossed.uid)["keys"]) == 2
