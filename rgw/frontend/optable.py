@@ -77,16 +77,27 @@ OPS += _unsupported("bucket", """
     GetPublicAccessBlock=publicAccessBlock PutPublicAccessBlock=publicAccessBlock DeletePublicAccessBlock=publicAccessBlock
     GetBucketOwnershipControls=ownershipControls PutBucketOwnershipControls=ownershipControls
     DeleteBucketOwnershipControls=ownershipControls GetObjectLockConfiguration=object-lock PutObjectLockConfiguration=object-lock
-    GetBucketAnalyticsConfiguration=analytics PutBucketAnalyticsConfiguration=analytics DeleteBucketAnalyticsConfiguration=analytics
-    GetBucketInventoryConfiguration=inventory PutBucketInventoryConfiguration=inventory DeleteBucketInventoryConfiguration=inventory
-    GetBucketMetricsConfiguration=metrics PutBucketMetricsConfiguration=metrics DeleteBucketMetricsConfiguration=metrics
-    GetBucketIntelligentTieringConfiguration=intelligent-tiering PutBucketIntelligentTieringConfiguration=intelligent-tiering
+    GetBucketAnalyticsConfiguration=analytics,id PutBucketAnalyticsConfiguration=analytics DeleteBucketAnalyticsConfiguration=analytics
+    GetBucketInventoryConfiguration=inventory,id PutBucketInventoryConfiguration=inventory DeleteBucketInventoryConfiguration=inventory
+    GetBucketMetricsConfiguration=metrics,id PutBucketMetricsConfiguration=metrics DeleteBucketMetricsConfiguration=metrics
+    GetBucketIntelligentTieringConfiguration=intelligent-tiering,id PutBucketIntelligentTieringConfiguration=intelligent-tiering
     DeleteBucketIntelligentTieringConfiguration=intelligent-tiering ListObjectVersions=versions
-    CreateSession=session GetBucketMetadataTableConfiguration=metadataTable""")
+    ListBucketAnalyticsConfigurations=analytics ListBucketInventoryConfigurations=inventory ListBucketMetricsConfigurations=metrics
+    ListBucketIntelligentTieringConfigurations=intelligent-tiering GetBucketAbac=abac PutBucketAbac=abac
+    CreateBucketMetadataTableConfiguration=metadataTable GetBucketMetadataTableConfiguration=metadataTable
+    DeleteBucketMetadataTableConfiguration=metadataTable CreateBucketMetadataConfiguration=metadataConfiguration
+    GetBucketMetadataConfiguration=metadataConfiguration DeleteBucketMetadataConfiguration=metadataConfiguration
+    UpdateBucketMetadataAnnotationTableConfiguration=metadataAnnotationTable
+    UpdateBucketMetadataInventoryTableConfiguration=metadataInventoryTable
+    UpdateBucketMetadataJournalTableConfiguration=metadataJournalTable""")
+OPS.append(Op("CreateSession", "GET", "bucket", ("session",)))
 OPS += _unsupported("object", """
     GetObjectTagging=tagging PutObjectTagging=tagging DeleteObjectTagging=tagging GetObjectRetention=retention
     PutObjectRetention=retention GetObjectLegalHold=legal-hold PutObjectLegalHold=legal-hold GetObjectAttributes=attributes
-    GetObjectTorrent=torrent RestoreObject=restore SelectObjectContent=select""")
+    GetObjectTorrent=torrent RestoreObject=restore SelectObjectContent=select UpdateObjectEncryption=encryption
+    ListObjectAnnotations=annotation GetObjectAnnotation=annotation,annotationName PutObjectAnnotation=annotation
+    DeleteObjectAnnotation=annotation""")
+OPS.append(Op("RenameObject", "PUT", "object", ("renameObject",)))
 
 # the most specific row first: more query keys, then a header
 _ROWS: dict[tuple[str, str], list[Op]] = {}
@@ -96,6 +107,8 @@ for _op in sorted(OPS, key=lambda op: (-len(op.keys), not op.header)):
 
 def find(method: str, scope: str, query: dict[str, str], headers: dict[str, str]) -> Op:
     """The operation that a request names. S3Error MethodNotAllowed if there is none."""
+    if method == "PUT" and scope == "object" and ("uploadId" in query) != ("partNumber" in query):
+        raise S3Error("InvalidArgument", "A part needs both an upload and a number.")  # else it would replace the object
     for op in _ROWS.get((method, scope), ()):
         if all(key in query for key in op.keys) and (not op.header or op.header in headers):
             return op
