@@ -56,25 +56,25 @@ class StoreChoice:
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     if value:
         choice = ctx.find_root().ensure_object(StoreChoice)
-        if param.name == "option":
+        if param.name == "store_option":
             for item in value:
                 name, equals, setting = item.partition("=")
                 if not equals:
                     raise click.BadParameter(f"{item!r} is not NAME=VALUE")
                 choice.options[name.strip().replace(" ", "_").replace("-", "_")] = setting
         else:
-            setattr(choice, str(param.name), value)
+            setattr(choice, str(param.name).removeprefix("store_"), value)
     return value
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --data, --conf, --name and -o to a command or a group; `current()` gives what they add up to."""
     for decorate in (
-        click.option("-o", "option", multiple=True, metavar="NAME=VALUE", expose_value=False, callback=_remember,
+        click.option("-o", "store_option", multiple=True, metavar="NAME=VALUE", expose_value=False, callback=_remember,
                      help="Sets any of RGW's options."),
-        click.option("--name", metavar="client.X", expose_value=False, callback=_remember, help="The Ceph user to connect as."),
-        click.option("--conf", metavar="FILE", expose_value=False, callback=_remember, help="A ceph.conf: use that Ceph cluster (or CEPH_CONF)."),
-        click.option("--data", metavar="DIR", expose_value=False, callback=_remember,
+        click.option("--name", "store_name", metavar="client.X", expose_value=False, callback=_remember, help="The Ceph user to connect as."),
+        click.option("--conf", "store_conf", metavar="FILE", expose_value=False, callback=_remember, help="A ceph.conf: use that Ceph cluster (or CEPH_CONF)."),
+        click.option("--data", "store_data", metavar="DIR", expose_value=False, callback=_remember,
                      help=f"The embedded store's folder (or RGW_DATA; default {DEFAULT_DATA})."),
     ):
         command = decorate(command)

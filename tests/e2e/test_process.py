@@ -91,3 +91,26 @@ def test_store_copy_moves_everything(nano: RunningGateway, tmp_path: Path) -> No
         assert [(o["Key"], o["Size"]) for o in s3.list_objects_v2(Bucket="moved")["Contents"]] == [("large", 9 << 20), ("small", 7)]
     finally:
         other.stop()
+
+
+def test_a_bucket_option_is_not_taken_for_the_store_name(nano: RunningGateway) -> None:
+    """`--name` of the store and `--bucket` of the command once shared a parameter name, so that the bucket became the Ceph user."""
+    from click.testing import CliRunner
+
+    from rgw.cli import stores
+    from rgw.cli.admin import bucket
+
+    seen: list[stores.StoreChoice] = []
+
+    def remember(choice: stores.StoreChoice) -> None:
+        seen.append(choice)
+        raise KeyboardInterrupt
+
+    runner = CliRunner()
+    original = stores.StoreChoice.settle
+    stores.StoreChoice.settle = remember  # type: ignore[method-assign,assignment]
+    try:
+        runner.invoke(bucket, ["stats", "--name", "client.x", "--conf", "some.conf", "--bucket", "b"])
+    finally:
+        stores.StoreChoice.settle = original  # type: ignore[method-assign]
+    assert [(choice.name, choice.conf) for choice in seen] == [("client.x", "some.conf")]
