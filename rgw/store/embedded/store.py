@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -121,7 +122,10 @@ class EmbeddedCluster(Cluster):
 
         def create(session: WriteSession) -> None:
             if session.txn.get(raw(pool), db=self.database.pools) is None:
-                session.txn.put(raw(pool), PoolRecord(session.counter(b"pool")).encode(), db=self.database.pools)
+                # Index entries keep the id of the pool and the version of the object's head, and a change with an older version of the
+                # same pool is ignored. Random ids keep entries that came from another store from ever meeting this store's versions.
+                number = (1 + secrets.randbelow(1 << 20)) << 10 | session.counter(b"pool") & 0x3FF
+                session.txn.put(raw(pool), PoolRecord(number).encode(), db=self.database.pools)
 
         await self._task(create)
 
