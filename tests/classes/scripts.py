@@ -32,6 +32,7 @@ from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 Step = ClassCall | WriteOp | ReadOp
 _SECOND = 1_000_000_000
+_OLD_GC = re.compile(rb"(?<=^1_)0\d{10}\.\d{9}$")
 _TAG = re.compile(rb"_[A-Za-z0-9_-]{23}")
 
 
@@ -86,6 +87,11 @@ def bi_get(name: str, kind: int, instance: str = "") -> ClassCall:
 
 def init() -> Step:
     return c.BUCKET_INIT_INDEX()
+
+
+def marked(check: ClassCall) -> WriteOp:
+    """A change that a check guards."""
+    return WriteOp().call(check).setxattr("user.mark", b"1")
 
 
 def index_basics() -> list[Step]:
@@ -234,7 +240,7 @@ def object_checks() -> list[Step]:
     checks = [attrs(prefix, fail) for prefix in ("", "user.rgw.", "user.rgw.olh.", "user.none", "user.rgw.acl") for fail in (False, True)]
     remove = c.OBJ_REMOVE(cls_rgw.ObjRemoveOp(keep_attr_prefixes=["user.rgw.olh."]))
     return [
-        *checks, *[WriteOp().call(check) for check in checks], *times(), *[WriteOp().call(t) for t in times()], remove,
+        *checks, *[marked(check) for check in checks], *times(), *[marked(t) for t in times()], WriteOp().remove(), remove,
         c.OBJ_STORE_PG_VER(cls_rgw.StorePgVerOp(attr="user.rgw.pg_ver")),
         WriteOp(mtime=100 * _SECOND).write_full(b"data").setxattr("user.rgw.acl", b"1").setxattr("user.rgw.olh.info", b"2").omap_set({b"k": b"v"}),
         *checks, *times(), WriteOp().call(remove).setxattr("user.rgw.new", b"n").write_full(b"later"), remove, *checks,
@@ -356,7 +362,7 @@ def versions() -> list[Step]:
         for n in range(9):
             for v, t in ((4, "t"), (5, "t"), (6, "t"), (5, "u"), (0, "")):
                 steps.append(c.VERSION_CHECK_CONDS(cls_version.CheckOp(objv=version, conds=conds((n, v, t)))))
-                steps.append(WriteOp().call(c.VERSION_CHECK_CONDS(cls_version.CheckOp(objv=version, conds=conds((n, v, t))))))
+                steps.append(marked(c.VERSION_CHECK_CONDS(cls_version.CheckOp(objv=version, conds=conds((n, v, t))))))
         steps.append(c.VERSION_SET(cls_version.SetOp(objv=version)))
     return [*steps, c.VERSION_READ(), c.VERSION_INC(cls_version.IncOp(objv=version, conds=[])), c.VERSION_READ(),
             c.VERSION_INC_CONDS(cls_version.IncOp(objv=version, conds=conds((1, 5, "t")))),
@@ -436,9 +442,9 @@ def _mask_lock(lock: Any) -> Any:
     return lock
 
 
-def _masked(reply: Any) -> bytes | None:
+def _masked(reply: Any) -> bytes:
     if reply is None or isinstance(reply, bytes):
-        return reply
+        return reply or b""
     return _mask_times((_mask_lock(reply) if isinstance(reply, cls_lock.GetInfoRet) else reply).encode())
 
 
@@ -456,7 +462,7 @@ async def _state(ioctx: IoCtx, oid: str) -> Any:
             xattrs[name] = _mask_times(_mask_lock(cls_lock.LockInfo.decode(value)).encode())
         else:
             xattrs[name] = _mask_times(value)
-    omap = {name: _mask_times(value) for name, value in found.omap.values.items()}
+    omap = {_OLD_GC.sub(b"<time>", name): _mask_times(value) for name, value in found.omap.values.items()}
     return {"data": _mask_times(found.data), "xattrs": xattrs, "omap": omap, "header": _mask_times(found.omap_header)}
 
 

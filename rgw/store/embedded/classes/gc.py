@@ -15,7 +15,7 @@ from rgw.formats.gc import GcObjInfo, GcUrgentData, QueueHead, QueueMarker
 from rgw.store import classes
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext
-from rgw.store.errors import InvalidArgument, NoSpace, NotFound
+from rgw.store.errors import Exists, InvalidArgument, NoSpace
 
 _HEAD_MAGIC, _ENTRY_MAGIC = 0xDEAD, 0xBEEF
 _PREFIX = struct.Struct("<HQ")
@@ -28,7 +28,7 @@ _SECOND = 1_000_000_000
 class _Queue:
     def __init__(self, ctx: ObjectContext) -> None:
         if not ctx.exists:
-            raise NotFound("no such queue")
+            raise InvalidArgument("no such queue")
         self._ctx = ctx
         magic_and_length = ctx.read(0, _PREFIX.size)
         if len(magic_and_length) < _PREFIX.size:
@@ -97,7 +97,7 @@ def _write_head(ctx: ObjectContext, head: QueueHead) -> None:
 @implements(classes.GC_QUEUE_INIT)
 def queue_init(ctx: ObjectContext, request: QueueInitOp) -> None:
     if ctx.exists and ctx.size:
-        return  # it is there already
+        raise Exists("the queue is there already")
     ctx.create()
     start = QueueMarker(gen=0, offset=_HEAD_SIZE)
     _write_head(ctx, QueueHead(

@@ -92,12 +92,14 @@ def complete_op(ctx: ObjectContext, request: CompleteOp) -> None:
     if entry is None:
         entry = DirEntry(name=request.key.name, instance=request.key.instance, ver=request.ver, meta=request.meta, locator=request.locator)
     entry.index_ver = header.ver
-    entry.flags = FLAG_VER if entry.instance else 0
+    entry.flags &= FLAG_VER  # it may have been a delete marker
     if request.tag:
         if entry.pending_map.pop(request.tag, None) is None:
             raise InvalidArgument("the change was not prepared")
 
-    if (request.op == OP_CANCEL and request.tag) or _outdated(request.ver, entry.ver):
+    outdated = _outdated(request.ver, entry.ver)
+    if (request.op == OP_CANCEL and request.tag) or outdated:
+        entry.ver = request.ver
         if request.tag and not entry.exists and not entry.pending_map:
             ctx.omap_rm(place)  # nothing but the change that is off was known of it
         elif request.tag:
@@ -148,49 +150,49 @@ def _start(ctx: ObjectContext, key: ClsObjKey) -> bytes:
     return keys.list_key(entry.name, entry.versioned_epoch, entry.instance)
 
 
-@implements(classes.BUCKET_LIST)
-def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
-    """Entries after a key, names rolled up at the delimiter. ``num_entries`` 0 asks for the header only."""
-    reply = ListRet()
-    reply.dir.header = read_header(ctx)
-    if not request.num_entries:
-        return reply
-    prefix, delimiter = keys.raw(request.filter_prefix), keys.raw(request.delimiter)
-    after: bytes | None = _start(ctx, request.start_obj)
-    assert after is not None
-    if delimiter and after > prefix and after.endswith(delimiter):
-        after = _past(after)
-    while after is not None:
-        after = _list_run(ctx, request, reply, after, prefix, delimiter)
-    return reply
-
-
 def _past(common_prefix: bytes) -> bytes:
     return common_prefix + b"\xff"  # no name in UTF-8 has this byte
 
 
-def _list_run(ctx: ObjectContext, request: ListOp, reply: ListRet, after: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
-    """Lists up to the next common prefix. Where to go on behind it, None if the listing is done."""
+@implements(classes.BUCKET_LIST)
+def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
+    """Entries after a key, names rolled up at the delimiter. ``num_entries`` 0 asks for the header only.
+
+    A page may hold fewer entries than asked for and still be truncated; then ``marker`` is where to go on.
+    """
+    reply = ListRet()
+    reply.dir.header = read_header(ctx)
+    if not request.num_entries:
+        return reply
     found = reply.dir.entries
-    for key, value in plain_items(ctx, after, prefix):
-        entry = DirEntry.decode(value)
-        if entry.flags & FLAG_VER_MARKER or (not request.list_versions and not _visible(entry)):
-            continue
-        if len(found) >= request.num_entries:
-            reply.truncated = True
-            return None
-        name, instance = keys.split_list_key(key)
-        raw = keys.raw(name)
-        end = raw.find(delimiter, len(prefix)) if delimiter else -1
-        if end >= 0:
-            rolled = raw[:end + len(delimiter)]
-            common = keys.text(rolled)
+    prefix, delimiter = keys.raw(request.filter_prefix), keys.raw(request.delimiter)
+    after = _start(ctx, request.start_obj)
+    marker = ClsObjKey()
+    if delimiter and after > prefix and after.endswith(delimiter):
+        after = _past(after)
+    while True:
+        rolled = False
+        for key, value in plain_items(ctx, after, prefix):
+            if len(found) >= request.num_entries:
+                reply.truncated, reply.marker = True, marker
+                return reply
+            entry = DirEntry.decode(value)
+            after, marker = key, ClsObjKey(name=entry.name, instance=entry.instance)
+            name = keys.split_list_key(key)[0]
+            if entry.flags & FLAG_VER_MARKER or (not request.list_versions and (not _visible(entry) or name == request.start_obj.name)):
+                continue
+            raw = keys.raw(name)
+            end = raw.find(delimiter, len(prefix)) if delimiter else -1
+            if end < 0:
+                found[keys.text(key)] = entry
+                continue
+            common = keys.text(raw[:end + len(delimiter)])
             found[common] = DirEntry(name=common, flags=FLAG_COMMON_PREFIX)
-            reply.marker = ClsObjKey(name=common)
-            return _past(rolled)
-        found[keys.text(key)] = entry
-        reply.marker = ClsObjKey(name=name, instance=instance)
-    return None
+            after, rolled = _past(keys.raw(common)), True
+            marker = ClsObjKey(name=keys.text(after))
+            break
+        if not rolled:
+            return reply
 
 
 def _recount(ctx: ObjectContext) -> tuple[DirHeader, DirHeader]:
@@ -232,7 +234,7 @@ def update_stats(ctx: ObjectContext, request: UpdateStatsOp) -> None:
 @implements(classes.DIR_SUGGEST_CHANGES)
 def suggest_changes(ctx: ObjectContext, request: SuggestChangesOp) -> None:
     """Corrects entries that a listing found to differ from their objects, where no change is under way."""
-    header = read_header(ctx)
+    header = read_header(ctx) if ctx.exists else DirHeader()
     timeout = (header.tag_timeout or _TAG_TIMEOUT) * _SECOND
     changed = False
     for change in request.changes:

@@ -100,6 +100,8 @@ def reshard_get(ctx: ObjectContext, request: ReshardGetOp) -> ReshardGetRet:
 @implements(classes.RESHARD_LIST)
 def reshard_list(ctx: ObjectContext, request: ReshardListOp) -> ReshardListRet:
     entries: list[ReshardEntry] = []
+    if not request.max:
+        return ReshardListRet()
     for _, value in ctx.omap_iter(raw(request.marker)):
         if len(entries) >= min(request.max, _PAGE):
             return ReshardListRet(entries=entries, is_truncated=True)

@@ -114,8 +114,10 @@ def _drop_other_null(ctx: ObjectContext, key: ClsObjKey, delete_marker: bool) ->
         return False
     if other.is_delete_marker != delete_marker:
         other.unlist()
+    removing = delete_marker and not other.is_delete_marker
+    if not removing:
         other.remove()
-    return not other.is_delete_marker
+    return removing
 
 
 @implements(classes.BUCKET_LINK_OLH)
@@ -132,7 +134,7 @@ def link_olh(ctx: ObjectContext, request: LinkOlhOp) -> None:
     if key.instance:
         removing = version is not None and not version.is_delete_marker and request.delete_marker
     else:
-        removing = _drop_other_null(ctx, key, request.delete_marker) and request.delete_marker
+        removing = _drop_other_null(ctx, key, request.delete_marker)
     if request.delete_marker:
         entry = version.entry if version is not None else DirEntry()
         entry.name, entry.instance = key.name, key.instance
@@ -142,9 +144,11 @@ def link_olh(ctx: ObjectContext, request: LinkOlhOp) -> None:
 
     stored = _read_olh(ctx, key.name)
     olh = stored or OlhEntry()
+    before = olh.epoch
     if not _start_modify(olh, request.olh_epoch):
         version.write(request.olh_epoch, False)
         return
+    promote = olh.epoch > before or olh.key.instance >= key.instance  # of one epoch, the lesser instance is current
     if stored is None:
         _convert_plain(ctx, key.name, instance_only=not key.instance and request.delete_marker)
         olh.tag = request.olh_tag
@@ -153,15 +157,17 @@ def link_olh(ctx: ObjectContext, request: LinkOlhOp) -> None:
             if not olh.pending_removal:
                 raise Cancelled("another head object with that name")
             olh.tag = request.olh_tag
-        if olh.exists and olh.key != key:
+        if promote and olh.exists and olh.key != key:
             _demote(ctx, olh.key)
         olh.pending_removal = False
     _log(olh, _LINK, request.op_tag, key, request.delete_marker)
     if removing:
         _log(olh, _REMOVE, request.op_tag, key, False)
-    olh.key, olh.delete_marker, olh.exists = key, request.delete_marker, True
+    if promote:
+        olh.key, olh.delete_marker = key, request.delete_marker
+    olh.exists = True
     _write_olh(ctx, key.name, olh)
-    version.write(olh.epoch, True)
+    version.write(olh.epoch, promote)
 
 
 def _modified(mtime: int, since: int, high_precision: bool) -> bool:

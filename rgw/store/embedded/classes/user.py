@@ -46,9 +46,12 @@ def set_buckets_info(ctx: ObjectContext, request: SetBucketsOp) -> None:
         if data is None and not request.add:
             continue  # the bucket was removed meanwhile
         entry = UserBucketEntry.decode(update.encode() if data is None else data)
-        if entry.user_stats_sync:
+        if entry.user_stats_sync and data is not None:
             _count(header, entry, -1)
-        entry.size, entry.size_rounded, entry.count = update.size, update.size_rounded, update.count
+        if request.add:  # made anew or resharded, perhaps; its sums stay
+            entry.bucket.bucket_id, entry.creation_time = update.bucket.bucket_id, update.creation_time
+        else:
+            entry.size, entry.size_rounded, entry.count = update.size, update.size_rounded, update.count
         entry.user_stats_sync = True
         ctx.omap_set(key, entry.encode())
         _count(header, entry, 1)
@@ -74,15 +77,15 @@ def remove_bucket(ctx: ObjectContext, request: RemoveBucketOp) -> None:
 def list_buckets(ctx: ObjectContext, request: ListBucketsOp) -> ListBucketsRet:
     if not ctx.exists:
         raise NotFound("no bucket list")
-    wanted = min(request.max_entries, _PAGE)
+    wanted = _PAGE if request.max_entries < 0 else min(request.max_entries, _PAGE)
     end = raw(request.end_marker)
     entries: list[UserBucketEntry] = []
     last, truncated = b"", False
     for key, value in ctx.omap_iter(raw(request.marker)):
-        if end and key >= end:
-            break
         if len(entries) >= wanted:
             truncated = True
+            break
+        if end and key >= end:
             break
         entries.append(UserBucketEntry.decode(value))
         last = key
