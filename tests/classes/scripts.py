@@ -32,7 +32,7 @@ from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 Step = ClassCall | WriteOp | ReadOp
 _SECOND = 1_000_000_000
-_OLD_GC = re.compile(rb"(?<=^1_)0\d{10}\.\d{9}$")
+_OLD_GC = re.compile(rb"(?<=1_)0\d{10}\.\d{9}")
 _TAG = re.compile(rb"_[A-Za-z0-9_-]{23}")
 
 
@@ -398,7 +398,7 @@ def random_index(seed: int) -> list[Step]:
     steps: list[Step] = [init()]
     for n in range(50):
         name, instance = rnd.choice(("a", "b", "a/b")), rnd.choice(("", "", "v1", "v2", "v3"))
-        tag, epoch = f"t{rnd.randrange(3)}", rnd.randrange(n + 2)
+        tag, epoch = f"t{n}", rnd.randrange(n + 2)
         kind = rnd.randrange(10)
         if kind < 4:
             op = rnd.choice((0, 0, 0, 1, 2))
@@ -412,7 +412,7 @@ def random_index(seed: int) -> list[Step]:
         elif kind < 9:
             steps.append(unlink(name, rnd.choice((instance, "dm1", "dm2", "null"))))
         else:
-            steps.append(complete(name, tag, rnd.randrange(3), instance, 10, epoch))
+            steps.append(complete(name, f"t{rnd.randrange(n + 1)}", rnd.randrange(3), instance, 10, epoch))
         steps += [listing(list_versions=bool(n % 2), delimiter=rnd.choice(("", "/")), num_entries=rnd.choice((1, 2, 50))), olh_log(name)]
     return [*steps, bi_list(), c.BUCKET_CHECK_INDEX()]
 
@@ -432,7 +432,7 @@ def _mask_times(data: bytes) -> bytes:
             pos += 8
         else:
             pos += 1
-    return _TAG.sub(b"<tag>", bytes(out))
+    return _OLD_GC.sub(b"<time>", _TAG.sub(b"<tag>", bytes(out)))
 
 
 def _mask_lock(lock: Any) -> Any:

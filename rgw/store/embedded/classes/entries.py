@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from rgw.formats.index import CategoryStats, ClsObjKey, DirEntry, DirEntryMeta, DirHeader
 from rgw.store.embedded.classes import keys
@@ -60,9 +61,28 @@ def plain_items(ctx: ObjectContext, after: bytes = b"", prefix: bytes = b"") -> 
             if not keys.is_plain(key):
                 break
             yield key, value
+        else:
+            return
         yield from ctx.omap_iter(prefix=prefix, start=keys.AFTER_PRIVATE)
     else:
         yield from ((key, value) for key, value in ctx.omap_iter(after, prefix) if keys.is_plain(key))
+
+
+def plain_window(ctx: ObjectContext, after: bytes, prefix: bytes, size: int) -> tuple[list[tuple[bytes, bytes]], bool]:
+    """At most ``size`` of these items, and whether there is more in the omap (of any kind)."""
+    found, more = _window(ctx, after, prefix, size)
+    if not found or found[-1][0] < keys.PRIVATE or found[0][0] >= keys.AFTER_PRIVATE:
+        return found, more
+    found = [item for item in found if keys.is_plain(item[0])]
+    if len(found) == size or not more:
+        return found, more
+    rest, more = _window(ctx, max(keys.AFTER_PRIVATE, found[-1][0] if found else b""), prefix, size - len(found))
+    return found + rest, more
+
+
+def _window(ctx: ObjectContext, after: bytes, prefix: bytes, size: int) -> tuple[list[tuple[bytes, bytes]], bool]:
+    found = list(islice(ctx.omap_iter(after, prefix), size + 1))
+    return found[:size], len(found) > size
 
 
 def add_stats(header: DirHeader, meta: DirEntryMeta) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rgw.formats.cls_rgw import BiEntry, BiGetOp, BiGetRet, BiListOp, BiListRet, BiPutOp
 from rgw.store import classes
 from rgw.store.embedded.classes import keys
-from rgw.store.embedded.classes.entries import find_entry, plain_items
+from rgw.store.embedded.classes.entries import plain_items
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext
 from rgw.store.errors import InvalidArgument, NotFound
@@ -22,7 +22,7 @@ def bi_get(ctx: ObjectContext, request: BiGetOp) -> BiGetRet:
     if request.type == _PLAIN:
         place = keys.raw(key.name)
     elif request.type == _INSTANCE:
-        place = find_entry(ctx, key)[0] if key.instance else keys.instance_key(key)
+        place = keys.object_key(key)
     elif request.type == _OLH:
         place = keys.olh_key(key.name)
     else:

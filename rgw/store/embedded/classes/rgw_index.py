@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from rgw.formats.cls_rgw import (
@@ -31,6 +32,7 @@ from rgw.store.embedded.classes.entries import (
     add_stats,
     find_entry,
     plain_items,
+    plain_window,
     read_entry,
     read_header,
     subtract_stats,
@@ -42,6 +44,7 @@ from rgw.store.errors import InvalidArgument, NotFound, NotSupported, from_code
 
 OP_ADD, OP_DEL, OP_CANCEL = 0, 1, 2
 
+_ATTEMPTS = 8  # windows that a listing looks through for one page
 _TAG_TIMEOUT = 120  # seconds an unfinished change holds suggestions off, unless the header says otherwise
 _SECOND = 1_000_000_000
 _U64 = (1 << 64) - 1
@@ -170,12 +173,14 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
     marker = ClsObjKey()
     if delimiter and after > prefix and after.endswith(delimiter):
         after = _past(after)
-    while True:
-        rolled = False
-        for key, value in plain_items(ctx, after, prefix):
-            if len(found) >= request.num_entries:
-                reply.truncated, reply.marker = True, marker
-                return reply
+    attempts, more = 0, True
+    while more and len(found) < request.num_entries and (attempts < _ATTEMPTS or not found):
+        attempts += 1
+        window, more = plain_window(ctx, after, prefix, request.num_entries - len(found))
+        more = more and bool(window)
+        for key, value in window:
+            if key <= after:
+                continue  # it went under in a common prefix
             entry = DirEntry.decode(value)
             after, marker = key, ClsObjKey(name=entry.name, instance=entry.instance)
             name = keys.split_list_key(key)[0]
@@ -188,18 +193,20 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
                 continue
             common = keys.text(raw[:end + len(delimiter)])
             found[common] = DirEntry(name=common, flags=FLAG_COMMON_PREFIX)
-            after, rolled = _past(keys.raw(common)), True
+            after = _past(keys.raw(common))
             marker = ClsObjKey(name=keys.text(after))
-            break
-        if not rolled:
-            return reply
+    if more:
+        reply.truncated, reply.marker = True, marker
+    return reply
 
 
 def _recount(ctx: ObjectContext) -> tuple[DirHeader, DirHeader]:
     """The header as it stands, and as the entries say it should be."""
     existing = read_header(ctx)
     counted = DirHeader(tag_timeout=existing.tag_timeout, ver=existing.ver, syncstopped=existing.syncstopped)
-    for _, value in plain_items(ctx):
+    for key, value in chain(plain_items(ctx), ctx.omap_iter(prefix=keys.INSTANCE)):
+        if keys.is_plain(key) and b"\0" in key:
+            continue  # a version's second entry, in listing order
         entry = DirEntry.decode(value)
         if entry.exists and not entry.flags & FLAG_VER_MARKER:
             add_stats(counted, entry.meta)
@@ -240,8 +247,8 @@ def suggest_changes(ctx: ObjectContext, request: SuggestChangesOp) -> None:
     for change in request.changes:
         refuse_log(bool(change.op & 0x80))
         place = keys.object_key(ClsObjKey(name=change.entry.name, instance=change.entry.instance))
-        stored = read_entry(ctx, place) or DirEntry()
-        if any(info.timestamp + timeout >= ctx.now() for info in stored.pending_map.values()):
+        stored = read_entry(ctx, place)
+        if stored is None or any(info.timestamp + timeout >= ctx.now() for info in stored.pending_map.values()):
             continue
         if stored.exists:
             subtract_stats(header, stored.meta)

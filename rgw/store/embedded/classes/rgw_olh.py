@@ -199,7 +199,7 @@ def unlink_instance(ctx: ObjectContext, request: UnlinkInstanceOp) -> None:
         version.unlist()
         return
     if olh.key == key:
-        _promote(ctx, olh, version.older(), request.op_tag)
+        _promote(ctx, olh, key.name, version.older(), request.op_tag)
     if version.is_delete_marker:
         version.remove()
     else:
@@ -208,10 +208,10 @@ def unlink_instance(ctx: ObjectContext, request: UnlinkInstanceOp) -> None:
     _write_olh(ctx, key.name, olh)
 
 
-def _promote(ctx: ObjectContext, olh: OlhEntry, key: ClsObjKey | None, tag: str) -> None:
+def _promote(ctx: ObjectContext, olh: OlhEntry, name: str, key: ClsObjKey | None, tag: str) -> None:
     version = None if key is None else _Version.find(ctx, key)
     if key is None:
-        olh.key, olh.delete_marker, olh.exists, olh.pending_removal = ClsObjKey(), False, False, True
+        olh.key, olh.delete_marker, olh.exists, olh.pending_removal = ClsObjKey(name=name), False, False, True
         _log(olh, _UNLINK, tag, olh.key, False)
         return
     if version is None:
