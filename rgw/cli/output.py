@@ -109,7 +109,7 @@ def bucket_stats(bucket: Bucket, headers: list[DirHeader]) -> dict[str, Any]:
         "owner": info.owner.text() if hasattr(info.owner, "text") else str(info.owner),
         "ver": ",".join(f"{i}#{h.ver}" for i, h in enumerate(headers)),
         "master_ver": ",".join(f"{i}#{h.master_ver}" for i, h in enumerate(headers)),
-        "mtime": moment(0),
+        "mtime": moment(bucket.instance.mtime),
         "creation_time": moment(info.creation_time),
         "max_marker": ",".join(f"{i}#{h.max_marker}" for i, h in enumerate(headers)),
         "usage": usage(headers),

@@ -112,6 +112,8 @@ class Crossed:
     bucket: str
     other: str
     uid: str
+    ours: Any
+    theirs: Any
 
     def body(self, key: str, client: Any = None, **arguments: Any) -> tuple[bytes, str]:
         """An object's bytes and ETag through the gateway that did not write it."""
@@ -128,7 +130,7 @@ def crossed(request, pair) -> Iterator[Crossed]:
     key = admin("user", "create", "--uid", uid, "--display-name", "Crossed Ünïcode")["keys"][0]
     ends = [client(e, key["access_key"], key["secret_key"]) for e in (pair.ours, pair.theirs)]
     write, check = ends if first else reversed(ends)
-    made = Crossed(pair, write, check, f"b{secrets.token_hex(4)}", f"o{secrets.token_hex(4)}", uid)
+    made = Crossed(pair, write, check, f"b{secrets.token_hex(4)}", f"o{secrets.token_hex(4)}", uid, *ends)
     for name in (made.bucket, made.other):
         write.create_bucket(Bucket=name)
     yield made

@@ -40,20 +40,19 @@ def settled(crossed) -> None:
     """The index tells what both gateways did: radosgw-admin finds nothing to repair, and both tools count the same."""
     for name in (crossed.bucket, crossed.other):
         checked = crossed.pair.radosgw_admin("bucket", "check", "--bucket", name)
-        if isinstance(checked, str):  # two documents: invalid multipart entries, then the check's result
-            assert checked.lstrip().startswith("[]"), checked
-        else:
-            assert checked == []
-        before = crossed.pair.radosgw_admin("bucket", "stats", "--bucket", name)
-        fixed = crossed.pair.radosgw_admin("bucket", "check", "--fix", "--check-objects", "--bucket", name)
-        after = crossed.pair.radosgw_admin("bucket", "stats", "--bucket", name)
-        assert _counts(before) == _counts(after), fixed
-        listed = [row for page in crossed.check.get_paginator("list_objects_v2").paginate(Bucket=name) for row in page.get("Contents", [])]
-        main = after["usage"].get("rgw.main", {"size": 0, "num_objects": 0})
-        assert (main["num_objects"], main["size"]) == (len(listed), sum(row["Size"] for row in listed))
-        ours = crossed.pair.rgw_admin("bucket", "stats", "--bucket", name)
-        differing = {field for field in after if ours.get(field, "missing") != after[field]} - {"ver", "master_ver"}
-        assert not differing, {field: (ours.get(field), after[field]) for field in differing}
+        assert checked["invalid_multipart_entries"] == []
+        stored, counted = (_counts(checked["check_result"][which]) for which in ("existing_header", "calculated_header"))
+        assert stored == counted
+    stats, ours = (
+        {row["bucket"]: row for row in admin("bucket", "stats", "--uid", crossed.uid) if row["bucket"] in (crossed.bucket, crossed.other)}
+        for admin in (crossed.pair.radosgw_admin, crossed.pair.rgw_admin))
+    assert stats == ours and len(stats) == 2
+    for name, row in stats.items():
+        listed = [entry for page in crossed.check.get_paginator("list_objects_v2").paginate(Bucket=name) for entry in page.get("Contents", [])]
+        counts = _counts(row)
+        assert set(counts) <= {"rgw.main"}
+        main = counts.get("rgw.main", {"num_objects": 0, "size": 0})
+        assert (main["num_objects"], main["size"]) == (len(listed), sum(entry["Size"] for entry in listed))
 
 
 def _counts(stats: dict) -> dict:
@@ -158,7 +157,7 @@ def upload(ends, bucket: str, key: str, parts: list[bytes]) -> None:
         assert [(row["PartNumber"], row["Size"], row["ETag"]) for row in listed] == [
             (number, len(data), f'"{md5(data)}"') for number, data in enumerate(parts, 1)]
     etag = end().complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})["ETag"]
-    assert etag.strip('"') == combined(parts)
+    assert etag.strip('"') in (combined(parts), "")  # radosgw 16.2 tells none here; the object's own is compared later
     for one in ends:
         assert "Uploads" not in one.list_multipart_uploads(Bucket=bucket)
 
@@ -185,23 +184,38 @@ def test_multipart(crossed, sizes, hands):
     settled(crossed)
 
 
-def test_parts_replaced_and_upload_aborted_by_the_other(crossed):
+@pytest.mark.parametrize("replacer", ["ours", "theirs"])
+def test_parts_replaced_and_upload_aborted_by_the_other(crossed, replacer):
     ids = [crossed.write.create_multipart_upload(Bucket=crossed.bucket, Key="m")["UploadId"] for _ in range(2)]
     last = data_of(6 * MIB)
     for upload_id in ids:
         place = {"Bucket": crossed.bucket, "Key": "m", "UploadId": upload_id, "PartNumber": 1}
         crossed.write.upload_part(Body=data_of(9 * MIB), **place)
-        crossed.check.upload_part(Body=data_of(5 * MIB), **place)
-        crossed.write.upload_part(Body=last, **place)
+        getattr(crossed, replacer).upload_part(Body=data_of(5 * MIB), **place)
+        crossed.ours.upload_part(Body=last, **place)
     crossed.check.abort_multipart_upload(Bucket=crossed.bucket, Key="m", UploadId=ids[0])
-    with pytest.raises(ClientError) as refusal:
-        crossed.write.list_parts(Bucket=crossed.bucket, Key="m", UploadId=ids[0])
-    assert code(refusal) == "NoSuchUpload"
+    refusals = []
+    for upload_id in (ids[0], "2~" + "x" * 31):
+        with pytest.raises(ClientError) as refusal:
+            crossed.write.list_parts(Bucket=crossed.bucket, Key="m", UploadId=upload_id)
+        refusals.append(code(refusal))
+    assert refusals[0] == refusals[1]  # radosgw's code differs from S3's
     done = {"Parts": [{"PartNumber": 1, "ETag": md5(last)}]}
     crossed.check.complete_multipart_upload(Bucket=crossed.bucket, Key="m", UploadId=ids[1], MultipartUpload=done)
     collect(crossed)
     assert crossed.body("m", crossed.write) == crossed.body("m") == (last, combined([last]))
-    settled(crossed)
+    if replacer == "ours" and crossed.check is crossed.ours:  # see the next test for what radosgw leaves
+        settled(crossed)
+
+
+def test_entries_of_replaced_parts_are_left_by_radosgw_alone(crossed):
+    """The reason why the test above does not look at the index where radosgw replaced a part or completed: 16.2 leaves entries itself."""
+    place = {"Bucket": crossed.bucket, "Key": "m"}
+    place["UploadId"] = crossed.theirs.create_multipart_upload(**place)["UploadId"]
+    etags = [crossed.theirs.upload_part(Body=data_of(5 * MIB), PartNumber=1, **place)["ETag"] for _ in range(2)]
+    crossed.theirs.complete_multipart_upload(MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etags[1]}]}, **place)
+    assert crossed.pair.radosgw_admin("bucket", "check", "--bucket", crossed.bucket)["invalid_multipart_entries"]
+    assert keys(crossed.ours, crossed.bucket) == keys(crossed.theirs, crossed.bucket) == ["m"]
 
 
 @pytest.mark.parametrize("source_by", ["write", "check"])
@@ -229,7 +243,8 @@ def test_part_copies(crossed, source_by):
         crossed.check.delete_object(Bucket=crossed.other, Key=key)
     collect(crossed)
     for end in (crossed.check, crossed.write):
-        assert crossed.body("new", end) == (expected + tail, completed["ETag"].strip('"'))
+        data, etag = crossed.body("new", end)
+        assert data == expected + tail and len(etag) == 34 and completed["ETag"].strip('"') in (etag, "")
     settled(crossed)
     crossed.check.delete_object(Bucket=crossed.bucket, Key="new")
     collect(crossed)
@@ -255,6 +270,6 @@ def test_acls_and_bucket_lists(crossed):
 def test_users_are_the_same(crossed):
     shown = [admin("user", "info", "--uid", crossed.uid) for admin in (crossed.pair.radosgw_admin, crossed.pair.rgw_admin)]
     assert shown[0] == shown[1]
-    key = crossed.pair.radosgw_admin("key", "create", "--uid", crossed.uid)["keys"]
+    key = crossed.pair.radosgw_admin("key", "create", "--uid", crossed.uid, "--gen-access-key", "--gen-secret")["keys"]
     assert len(key) == 2
     assert len(crossed.pair.rgw_admin("user", "info", "--uid", crossed.uid)["keys"]) == 2
