@@ -72,6 +72,7 @@ OPTIONS: dict[str, Option] = {
     "rgw_user_default_quota_max_size": Option("int", -1, "bytes a new user may hold; -1: no limit"),
     "rgw_max_concurrent_requests": Option("int", 1024, "requests served at the same time"),
     "rgw_op_timeout": Option("float", 30.0, "seconds after which an operation of the store is given up"),
+    "rgw_body_stall_timeout": Option("float", 60.0, "seconds for which a client may send nothing of its request's body"),
     "rgw_s3_auth_allowed_skew": Option("int", 900, "seconds that a request's date may be off"),
 }
 

@@ -15,17 +15,17 @@ from rgw.auth.chunked import ChunkedDecoder
 from rgw.auth.identity import PayloadKind, PayloadPlan
 from rgw.errors import S3Error
 
-STALL_SECONDS = 60.0
 _OFF_LOOP = 64 * 1024  # hashing more than this at once goes to a thread
 
 
 class BodyReader:
     """Iterates over the payload; ``finish`` verifies what can only be known at the end. ``length``: bytes of payload, None if unknown."""
 
-    def __init__(self, request: web.BaseRequest, headers: dict[str, str], plan: PayloadPlan, limit: int) -> None:
+    def __init__(self, request: web.BaseRequest, headers: dict[str, str], plan: PayloadPlan, limit: int, stall: float = 60.0) -> None:
         self._request = request
         self._plan = plan
         self._limit = limit
+        self._stall = stall  # seconds
         self.wire_length = _content_length(headers)
         self._chunked_http = "chunked" in headers.get("transfer-encoding", "").lower()
         self.length = plan.decoded_length if plan.chunked else self.wire_length
@@ -70,7 +70,7 @@ class BodyReader:
         content = self._request.content
         while True:
             try:
-                data = await asyncio.wait_for(content.readany(), STALL_SECONDS)
+                data = await asyncio.wait_for(content.readany(), self._stall)
             except TimeoutError:
                 raise S3Error("RequestTimeout") from None
             except (ClientError, HttpProcessingError, ConnectionError, EOFError) as error:

@@ -25,6 +25,7 @@ from rgw.store import errors as store_errors
 
 log = logging.getLogger("rgw.frontend")
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
+_SMALL = 256 << 10  # bytes; bodies up to this are sent whole
 
 
 class Handler:
@@ -55,7 +56,8 @@ class Handler:
             identity = await authenticate(view, self._gw.users.get_by_access_key, time.time_ns(), self._gw.options)
             if op.handler is None:
                 raise S3Error("NotImplemented", f"{op.name} is not implemented.")
-            body = BodyReader(request, headers, identity.payload, self._gw.options.rgw_max_put_size)
+            body = BodyReader(request, headers, identity.payload, self._gw.options.rgw_max_put_size,
+                              self._gw.options.rgw_body_stall_timeout)
             req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body))
             if scope != "service" and op.name != "CreateBucket":                       # load the bucket's state
                 req.bucket = await self._gw.buckets.get(bucket)
@@ -72,8 +74,9 @@ class Handler:
             refusal = _store_refusal(error)
             status = refusal.status
             return self._refuse(request, request_id, refusal, resource, body)
-        except ConnectionError:
-            raise
+        except ConnectionError:  # the client went away: nobody reads this reply
+            status = 499
+            return web.Response(status=status)
         except Exception:
             log.exception("%s %s %s failed", request_id, op_name, resource)
             return self._refuse(request, request_id, S3Error("InternalError"), resource, body)
@@ -96,6 +99,11 @@ class Handler:
         headers = self._headers(request_id) | result.headers
         if result.later is not None:
             return await self._slow(request, request_id, result.later, headers, resource)
+        if result.stream is not None and result.length is not None and result.length <= _SMALL:
+            data = b"".join([piece async for piece in result.stream])  # head and body leave in one write
+            if len(data) != result.length:
+                raise RuntimeError(f"{len(data)} of {result.length} bytes")
+            return web.Response(status=result.status, body=data, headers=headers)
         if result.stream is not None:
             response = web.StreamResponse(status=result.status, headers=headers)
             response.content_length = result.length

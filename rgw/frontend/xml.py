@@ -15,6 +15,7 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile(f'[&<>"\r]|{_CONTROL.pattern}')
 
 
 def parse(data: bytes) -> etree._Element:
@@ -41,6 +42,8 @@ def parse(data: bytes) -> etree._Element:
 
 def escape(text: str) -> str:
     """Character data. What XML 1.0 cannot hold is written as a character reference, as S3 does."""
+    if not _SPECIAL.search(text):
+        return text
     if "&" in text or "<" in text or ">" in text or '"' in text:
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     if "\r" in text:
@@ -54,7 +57,10 @@ def _node(out: list[str], name: str, value: Any) -> None:
     if isinstance(value, list):
         out.append(f"<{name}>")
         for child_name, child in value:
-            _node(out, child_name, child)
+            if type(child) is str:  # most of a listing; no call for these
+                out.append(f"<{child_name}>{child if not _SPECIAL.search(child) else escape(child)}</{child_name}>")
+            else:
+                _node(out, child_name, child)
         out.append(f"</{name.partition(' ')[0]}>")
     else:
         if value is True or value is False:

@@ -69,13 +69,22 @@ def _talk(s3, data: bytes, finish: bool) -> bytes:
         try:
             while piece := sock.recv(1 << 16):
                 out += piece
+                if _whole(out):
+                    break
         except ConnectionResetError:
             pass
         return out
 
 
+def _whole(out: bytes) -> bool:
+    """Whether a reply with a length is there to its end."""
+    top, end, rest = out.partition(b"\r\n\r\n")
+    found = re.search(rb"(?i)\r\ncontent-length: (\d+)", top)
+    return bool(end and found) and len(rest) >= int(found[1])
+
+
 async def talk(s3, data: bytes, finish: bool = False) -> bytes:
-    """Sends bytes and reads until the server closes."""
+    """Sends bytes and reads one reply, or until the server closes."""
     return await asyncio.to_thread(_talk, s3, data, finish)
 
 

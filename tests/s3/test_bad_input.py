@@ -1,0 +1,255 @@
+"""Input that no client should send: S3's own refusal, or the key works; never a 500, never a trace in the store."""
+
+import asyncio
+import hashlib
+import socket
+import time
+
+import pytest
+
+from tests.s3.wire import ask, connect, head, parse, path, signed, talk
+
+
+@pytest.fixture
+async def untouched(s3):
+    """The service, which must hold the same objects afterwards."""
+    before = await s3.objects()
+    yield s3
+    for _ in range(40):  # a refused body is cleaned up after the client is gone
+        after = await s3.objects()
+        if after == before:
+            return
+        await asyncio.sleep(0.05)
+    assert after == before
+
+
+async def test_short_body(untouched):
+    for size in (10, 5 << 20, 9 << 20):
+        headers = signed(untouched, "PUT", path(untouched, "k"), {"Content-Length": str(size)})
+        raw = await talk(untouched, head("PUT", path(untouched, "k"), headers) + b"x" * (size - 1), finish=True)
+        assert raw == b"" or parse(raw).code == "IncompleteBody"
+
+
+async def test_longer_body_than_declared(s3):
+    """What follows the declared length is no part of the object, and no request that is served."""
+    data = signed(s3, "PUT", path(s3, "k"), {"Content-Length": "5"})
+    raw = await talk(s3, head("PUT", path(s3, "k"), data) + b"12345GARBAGE\r\n\r\n")
+    got = await ask(s3, "GET", path(s3, "k"))
+    assert (parse(raw).status, got.status, got.body) == (200, 200, b"12345") or (parse(raw).status, got.status) == (400, 404)
+
+
+@pytest.mark.parametrize("value", ["-1", "1e3", "99999999999999999999999", "0x10", "1_0", "+5", "", " ", "5, 5", "٣"])
+async def test_absurd_lengths(untouched, value):
+    headers = signed(untouched, "PUT", path(untouched, "k"), {})
+    headers.pop("Content-Length", None)
+    raw = await talk(untouched, head("PUT", path(untouched, "k"), headers | {"Content-Length": value, "Connection": "close"}))
+    assert parse(raw).status in (400, 411)
+
+
+async def test_too_large_is_refused_before_the_body(untouched):
+    reply = await ask(untouched, "PUT", path(untouched, "k"), length=str(6 << 30))
+    assert (reply.status, reply.code) == (400, "EntityTooLarge")
+
+
+async def test_no_length(untouched):
+    headers = signed(untouched, "PUT", path(untouched, "k"), {"Transfer-Encoding": "chunked", "Connection": "close"})
+    headers.pop("Content-Length", None)
+    raw = await talk(untouched, head("PUT", path(untouched, "k"), headers) + b"1\r\nx\r\n0\r\n\r\n")
+    assert parse(raw).code == "MissingContentLength"
+
+
+@pytest.mark.parametrize("declared", ["-1", "x", "99999999999999999999999999"])
+async def test_bad_decoded_length(untouched, declared):
+    reply = await ask(untouched, "PUT", path(untouched, "k"), {"x-amz-decoded-content-length": declared, "Content-Encoding": "aws-chunked",
+                                                               "x-amz-trailer": "x-amz-checksum-crc32"},
+                      b"0\r\n\r\n", payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    assert reply.status in (400, 411) and reply.code
+
+
+@pytest.mark.parametrize("body", [
+    b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n",        # a wrong checksum
+    b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:x\r\n\r\n",               # none at all
+    b"5\r\nhello\r\n0\r\nx-amz-checksum-sha1:NhCmhg==\r\n\r\n",          # not the announced one
+    b"5\r\nhello\r\n0\r\n\r\n",                                         # missing
+    b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32\r\n\r\n",
+    b"5\r\nhello\r\n0\r\n" + b"a" * 100_000,
+    b"5\r\nhello\r\n",                                                 # no end
+    b"5\r\nhel",
+    b"6\r\nhello!\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n",        # more than announced
+    b"4\r\nhell\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n",
+    b"-5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b"\r\n\r\n", b"\0" * 20, b"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFF\r\nhello", b"",
+    b"5\r\nhelloXX0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n",
+    b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\nmore",
+])
+async def test_bad_chunks_and_trailers(untouched, body):
+    reply = await ask(untouched, "PUT", path(untouched, "k"), {
+        "x-amz-decoded-content-length": "5", "Content-Encoding": "aws-chunked", "x-amz-trailer": "x-amz-checksum-crc32"},
+        body, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    assert 400 <= reply.status < 500 and reply.code, reply.body
+
+
+async def test_good_trailer(s3):
+    reply = await ask(s3, "PUT", path(s3, "k"), {
+        "x-amz-decoded-content-length": "5", "Content-Encoding": "aws-chunked", "x-amz-trailer": "x-amz-checksum-crc32"},
+        b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n", payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    assert reply.status == 200 and reply.headers["x-amz-checksum-crc32"] == "NhCmhg=="
+    got = await s3.run("get_object", Bucket=s3.bucket, Key="k", ChecksumMode="ENABLED")
+    assert await asyncio.to_thread(got["Body"].read) == b"hello" and got["ChecksumCRC32"] == "NhCmhg==" and not got.get("ContentEncoding")
+
+
+async def test_wrong_payload_hash(untouched):
+    reply = await ask(untouched, "PUT", path(untouched, "k"), body=b"x" * (5 << 20), payload=hashlib.sha256(b"y").hexdigest())
+    assert (reply.status, reply.code) == (400, "XAmzContentSHA256Mismatch")
+
+
+async def test_stall(untouched):
+    untouched.gw.options.rgw_body_stall_timeout = 1
+    data = signed(untouched, "PUT", path(untouched, "k"), {"Content-Length": "100"})
+    started = time.monotonic()
+    raw = await talk(untouched, head("PUT", path(untouched, "k"), data) + b"some")
+    assert parse(raw).code == "RequestTimeout" and time.monotonic() - started < 10
+
+
+async def test_hang_up(untouched):
+    def leave(key, sent):
+        with connect(untouched) as sock:
+            headers = signed(untouched, "PUT", path(untouched, key), {"Content-Length": str(20 << 20)})
+            sock.sendall(head("PUT", path(untouched, key), headers) + b"x" * sent)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, not a goodbye
+    for sent in (0, 1, 5 << 20, 12 << 20):
+        await asyncio.to_thread(leave, f"k{sent}", sent)
+
+
+async def test_hang_up_in_a_part(s3):
+    upload = (await s3.run("create_multipart_upload", Bucket=s3.bucket, Key="m"))["UploadId"]
+    before = await s3.objects()
+    target = f"/{s3.bucket}/m?partNumber=1&uploadId={upload}"
+    raw = await talk(s3, head("PUT", target, signed(s3, "PUT", target, {"Content-Length": str(7 << 20)})) + b"x" * (6 << 20), finish=True)
+    assert raw == b"" or parse(raw).code == "IncompleteBody"
+    for _ in range(40):
+        if await s3.objects() == before:
+            break
+        await asyncio.sleep(0.05)
+    assert await s3.objects() == before
+
+
+BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + b"".join(
+    f'<!ENTITY a{n} "{"&a" + str(n - 1 if n else "") + ";" }{"&a" + str(n - 1 if n else "") + ";"}">'.encode() for n in range(1, 30)) + \
+    b"]><Delete>&a29;</Delete>"
+DOCUMENTS = [b"<", b"x", b"<a>", b"<Delete/>", b"<Delete><Object/></Delete>", b"\xff\xfe", b"<?xml version='1.0'?>", BOMB,
+             b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><Delete/>', b"<Delete>" * 100, b"<a>" * 1000 + b"</a>" * 1000,
+             b"<Delete><Object><Key>\0</Key></Object></Delete>", b"<Other/>", b"<?xml version='1.0' encoding='UTF-7'?><Delete/>",
+             b"<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><Delete><Object><Key>&e;</Key></Object></Delete>"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
+async def test_bad_xml(untouched, document):
+    upload = await ask(untouched, "POST", f"/{untouched.bucket}/k?uploads")
+    assert upload.status == 200
+    upload_id = upload.body.decode().split("<UploadId>")[1].split("</UploadId>")[0]
+    md5 = {"x-amz-checksum-algorithm": "CRC32"}
+    for method, target in (("POST", "?delete"), ("POST", f"/k?uploadId={upload_id}"), ("PUT", "?acl")):
+        reply = await ask(untouched, method, f"/{untouched.bucket}{target}", md5, document)
+        assert reply.status == 400 and reply.code in ("MalformedXML", "MalformedACLError"), (target, reply.body)
+    assert (await ask(untouched, "DELETE", f"/{untouched.bucket}/k?uploadId={upload_id}")).status == 204
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_huge_xml(untouched, declared):
+    """100 MiB for Complete: refused without reading it all, whether announced or not."""
+    reply = await ask(untouched, "POST", f"/{untouched.bucket}/k?uploadId=2~x", body=b"<a>", length=str(100 << 20)) if declared else None
+    if reply is None:
+        headers = signed(untouched, "POST", f"/{untouched.bucket}/k?uploadId=2~x", {"Transfer-Encoding": "chunked", "Connection": "close"})
+        headers.pop("Content-Length", None)
+        chunk = b"100000\r\n" + b"<" * (1 << 20) + b"\r\n"
+        reply = parse(await talk(untouched, head("POST", f"/{untouched.bucket}/k?uploadId=2~x", headers) + chunk * 100))
+    assert (reply.status, reply.code) == (400, "MaxMessageLengthExceeded")
+
+
+async def test_expect_refused_before_the_body(untouched):
+    for target, extra, code in ((f"/no-{untouched.bucket}/k", {}, "NoSuchBucket"), (path(untouched, "k" * 1025), {}, "KeyTooLongError"),
+                                (path(untouched, "k"), {"Content-MD5": "x"}, "InvalidDigest"),
+                                (path(untouched, "k"), {"x-amz-acl": "nonsense"}, "InvalidArgument")):
+        headers = signed(untouched, "PUT", target, {"Content-Length": str(1 << 30), **extra})
+        raw = await talk(untouched, head("PUT", target, headers | {"Expect": "100-continue"}))
+        assert not raw.startswith(b"HTTP/1.1 100") and parse(raw).code == code
+        assert parse(raw).headers["connection"] == "close"  # whether the body will come is not known
+    headers = signed(untouched, "PUT", path(untouched, "k"), {"Content-Length": "1"}) | {"Expect": "100-continue"}
+    headers["Authorization"] = headers["Authorization"][:-4] + "0000"
+    raw = await talk(untouched, head("PUT", path(untouched, "k"), headers))
+    assert parse(raw).code == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize("size", [5, 0])
+async def test_expect_accepted(s3, size):
+    def put():
+        with connect(s3) as sock:
+            headers = signed(s3, "PUT", path(s3, "k"), {"Content-Length": str(size)}) | {"Expect": "100-continue", "Connection": "close"}
+            sock.sendall(head("PUT", path(s3, "k"), headers))
+            first = sock.recv(25)
+            sock.sendall(b"x" * size)
+            rest = b""
+            while piece := sock.recv(1 << 16):
+                rest += piece
+            return first, rest
+    first, rest = await asyncio.to_thread(put)
+    assert first == b"HTTP/1.1 100 Continue\r\n\r\n" and parse(rest).status == 200
+    assert (await s3.run("head_object", Bucket=s3.bucket, Key="k"))["ContentLength"] == size
+
+
+KEYS = ["%2F", "a%2Fb", "/", "//", "a//b", "a/", "..", "../..", "./a", "a/../b", "+", "a+b", "a b", "?", "#", "&", "%", "%%", "=", "~", "\\", "'",
+        "\x01", "\x1f", "\x7f", "\t", "\n", "\r\n", "é", "e\u0301", "\u2028", "\ufffe", "\uffff", "_", "__a", "_multipart_x", ".", "a\x80", "\u200b",
+        *(chr(plane << 16 | 0x1234) for plane in range(17)), "\U0010ffff", "k" * 1024, "\U0001f600" * 256]
+
+
+async def test_awkward_keys(s3):
+    """Every key, encoded whole: kept apart byte for byte, listed, deleted."""
+    before = await s3.objects()
+    for number, key in enumerate(KEYS):
+        assert (await ask(s3, "PUT", path(s3, key), body=str(number).encode())).status == 200, key
+    for number, key in enumerate(KEYS):
+        assert (await ask(s3, "GET", path(s3, key))).body == str(number).encode(), key
+    listed = await s3.run("list_objects_v2", Bucket=s3.bucket)
+    assert [row["Key"] for row in listed["Contents"]] == sorted(KEYS, key=str.encode)
+    for key in KEYS:
+        assert (await ask(s3, "DELETE", path(s3, key))).status == 204, key
+    assert await s3.objects() == before
+
+
+@pytest.mark.parametrize("raw", ["a//b", "..", "../x", "./x", "a/../b", "a+b", "a;b", "a:b", "a@b", "a=b", "a,b", "$", "!", "(", "*", "'"])
+async def test_raw_keys(s3, raw):
+    """Sent as they are: no path is tidied up, a plus is a plus."""
+    assert (await ask(s3, "PUT", f"/{s3.bucket}/{raw}", body=b"1")).status == 200
+    listed = await s3.run("list_objects_v2", Bucket=s3.bucket)
+    assert [row["Key"] for row in listed["Contents"]] == [raw]
+    got = await s3.run("get_object", Bucket=s3.bucket, Key=raw)
+    assert await asyncio.to_thread(got["Body"].read) == b"1"
+
+
+@pytest.mark.parametrize("raw", ["%", "%zz", "%2", "%ff", "%c3", "%ed%a0%80", "%00", "a%00b", "k" * 1025, "%C3%A9" * 513])
+async def test_impossible_keys(untouched, raw):
+    for method in ("PUT", "GET", "DELETE"):
+        reply = await ask(untouched, method, f"/{untouched.bucket}/{raw}", body=b"1" if method == "PUT" else b"")
+        assert reply.status == 400 and reply.code in ("InvalidURI", "KeyTooLongError", "InvalidArgument")
+
+
+@pytest.mark.parametrize("lines", [
+    b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0\0\0\0\r\n\r\n", b"GET\r\n\r\n", b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nA\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 100_000 + b"\r\n\r\n",
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"PUT /b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    b"PUT /b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"GET /b/k HTTP/1.1\r\nHost: x\r\nA: \0\r\n\r\n",
+])
+async def test_no_http(untouched, lines):
+    raw = await talk(untouched, lines, finish=True)  # what is cut off needs no answer
+    assert raw == b"" or 400 <= parse(raw).status < 500
+
+
+async def test_metadata(s3):
+    refused = await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-a": "v" * 2048}, b"1")
+    assert refused.code == "MetadataTooLarge"
+    assert (await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-a": "v" * 2000, "Cache-Control": "max-age=1"}, b"1")).status == 200
+    headers = signed(s3, "PUT", path(s3, "u"), {"Content-Length": "1"})
+    raw = head("PUT", path(s3, "u"), headers | {"Connection": "close"})
+    assert parse(await talk(s3, raw.replace(b"\r\n\r\n", b"\r\nx-amz-meta-b: 1\r\n\r\n") + b"1")).status == 403  # not signed
+    assert (await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-word": "=?UTF-8?B?w6k=?="}, b"1")).status == 200
+    assert (await ask(s3, "HEAD", path(s3, "k"))).headers["x-amz-meta-word"].encode("latin-1").decode() == "é"
