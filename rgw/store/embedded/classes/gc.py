@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from rgw.formats.cls_gc import QueueInitOp, QueueRemoveOp
+from rgw.formats.cls_gc import QueueDeferOp, QueueInitOp, QueueRemoveOp
 from rgw.formats.cls_rgw import GcListOp, GcListRet, GcSetEntryOp
 from rgw.formats.gc import GcObjInfo, GcUrgentData, QueueHead, QueueMarker
 from rgw.store import classes
@@ -159,13 +159,16 @@ def remove_entries(ctx: ObjectContext, request: QueueRemoveOp) -> None:
 
 
 @implements(classes.GC_QUEUE_UPDATE_ENTRY)
-def update_entry(ctx: ObjectContext, request: GcSetEntryOp) -> None:
-    """Defers an entry: a new one with a later time takes its place."""
+def update_entry(ctx: ObjectContext, request: QueueDeferOp) -> None:
+    """Notes that an entry is put off: from now on it is skipped. Whoever defers adds it again with its later time.
+
+    NoSpace if as many are noted as the queue was made for.
+    """
     queue = _Queue(ctx)
-    info = request.info
-    until = ctx.now() + request.expiration_secs * _SECOND
-    if info.tag not in queue.urgent.urgent_data_map:
-        queue.urgent.num_head_urgent_entries += 1
-    queue.urgent.urgent_data_map[info.tag] = until
-    queue.append(GcObjInfo(tag=info.tag, chain=info.chain, time=until))
+    urgent, tag = queue.urgent, request.info.tag
+    if tag not in urgent.urgent_data_map:
+        if len(urgent.urgent_data_map) >= urgent.num_urgent_data_entries:
+            raise NoSpace("too many deferred entries")
+        urgent.num_head_urgent_entries += 1
+    urgent.urgent_data_map[tag] = ctx.now() + request.expiration_secs * _SECOND
     queue.save()

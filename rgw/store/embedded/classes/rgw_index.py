@@ -40,11 +40,12 @@ from rgw.store.embedded.classes.entries import (
 )
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext
-from rgw.store.errors import InvalidArgument, NotFound, NotSupported, from_code
+from rgw.store.errors import ClassError, InvalidArgument, NotFound, NotSupported, from_code
 
 OP_ADD, OP_DEL, OP_CANCEL = 0, 1, 2
 
 _ATTEMPTS = 8  # windows that a listing looks through for one page
+_GO_ON = -27  # EFBIG: ask again for a larger page
 _TAG_TIMEOUT = 120  # seconds an unfinished change holds suggestions off, unless the header says otherwise
 _SECOND = 1_000_000_000
 _U64 = (1 << 64) - 1
@@ -161,7 +162,8 @@ def _past(common_prefix: bytes) -> bytes:
 def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
     """Entries after a key, names rolled up at the delimiter. ``num_entries`` 0 asks for the header only.
 
-    A page may hold fewer entries than asked for and still be truncated; then ``marker`` is where to go on.
+    A page may hold fewer entries than asked for and still be truncated; then ``marker`` is where to go on. ClassError -27: no entry
+    that shows in as many as were looked at, ask for more.
     """
     reply = ListRet()
     reply.dir.header = read_header(ctx)
@@ -174,7 +176,7 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
     if delimiter and after > prefix and after.endswith(delimiter):
         after = _past(after)
     attempts, more = 0, True
-    while more and len(found) < request.num_entries and (attempts < _ATTEMPTS or not found):
+    while more and len(found) < request.num_entries and attempts < _ATTEMPTS:
         attempts += 1
         window, more = plain_window(ctx, after, prefix, request.num_entries - len(found))
         more = more and bool(window)
@@ -195,6 +197,8 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
             found[common] = DirEntry(name=common, flags=FLAG_COMMON_PREFIX)
             after = _past(keys.raw(common))
             marker = ClsObjKey(name=keys.text(after))
+    if more and not found:
+        raise ClassError(_GO_ON, "nothing to show so far")
     if more:
         reply.truncated, reply.marker = True, marker
     return reply
@@ -250,6 +254,8 @@ def suggest_changes(ctx: ObjectContext, request: SuggestChangesOp) -> None:
         stored = read_entry(ctx, place)
         if stored is None or any(info.timestamp + timeout >= ctx.now() for info in stored.pending_map.values()):
             continue
+        if change.op == ord("r") and stored.index_ver > change.entry.index_ver:
+            continue  # changed since the suggestion was made
         if stored.exists:
             subtract_stats(header, stored.meta)
             changed = True
@@ -274,7 +280,7 @@ def set_resharding(ctx: ObjectContext, request: SetBucketReshardingOp) -> None:
 @implements(classes.CLEAR_BUCKET_RESHARDING)
 def clear_resharding(ctx: ObjectContext, request: ClearBucketReshardingOp) -> None:
     header = read_header(ctx)
-    header.new_instance = BucketInstanceEntry()
+    header.new_instance = BucketInstanceEntry(num_shards=header.new_instance.num_shards)
     write_header(ctx, header)
 
 

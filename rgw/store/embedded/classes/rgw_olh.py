@@ -79,8 +79,8 @@ def _start_modify(olh: OlhEntry, epoch: int) -> bool:
     return True
 
 
-def _log(olh: OlhEntry, op: int, tag: str, key: ClsObjKey, delete_marker: bool) -> None:
-    entry = OlhLogEntry(epoch=olh.epoch, op=op, op_tag=tag, key=key, delete_marker=delete_marker)
+def _log(olh: OlhEntry, op: int, tag: str, key: ClsObjKey, delete_marker: bool, epoch: int = 0) -> None:
+    entry = OlhLogEntry(epoch=epoch or olh.epoch, op=op, op_tag=tag, key=key, delete_marker=delete_marker)
     olh.pending_log.setdefault(olh.epoch, []).append(entry)
 
 
@@ -135,6 +135,7 @@ def link_olh(ctx: ObjectContext, request: LinkOlhOp) -> None:
         removing = version is not None and not version.is_delete_marker and request.delete_marker
     else:
         removing = _drop_other_null(ctx, key, request.delete_marker)
+    version_is_new = version is None
     if request.delete_marker:
         entry = version.entry if version is not None else DirEntry()
         entry.name, entry.instance = key.name, key.instance
@@ -144,9 +145,14 @@ def link_olh(ctx: ObjectContext, request: LinkOlhOp) -> None:
 
     stored = _read_olh(ctx, key.name)
     olh = stored or OlhEntry()
+    if request.delete_marker and key.instance and version_is_new and stored is not None and stored.exists and stored.delete_marker:
+        raise NotFound("the object is deleted already")
     before = olh.epoch
     if not _start_modify(olh, request.olh_epoch):
         version.write(request.olh_epoch, False)
+        if removing:
+            _log(olh, _REMOVE, request.op_tag, key, False, request.olh_epoch)
+            _write_olh(ctx, key.name, olh)
         return
     promote = olh.epoch > before or olh.key.instance >= key.instance  # of one epoch, the lesser instance is current
     if stored is None:
@@ -197,6 +203,9 @@ def unlink_instance(ctx: ObjectContext, request: UnlinkInstanceOp) -> None:
         version.entry.versioned_epoch = 1
     if not _start_modify(olh, request.olh_epoch):
         version.unlist()
+        if not version.is_delete_marker:
+            _log(olh, _REMOVE, request.op_tag, request.key, False, request.olh_epoch)
+            _write_olh(ctx, key.name, olh)
         return
     if olh.key == key:
         _promote(ctx, olh, key.name, version.older(), request.op_tag)
@@ -216,7 +225,7 @@ def _promote(ctx: ObjectContext, olh: OlhEntry, name: str, key: ClsObjKey | None
         return
     if version is None:
         raise NotFound("the next version has no entry")
-    version.write(olh.epoch, True)
+    version.write(version.entry.versioned_epoch, True)  # it keeps its place in time
     olh.key, olh.delete_marker = key, version.is_delete_marker
     _log(olh, _LINK, tag, key, version.is_delete_marker)
 

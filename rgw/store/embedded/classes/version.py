@@ -15,7 +15,7 @@ from rgw.store.embedded.context import ObjectContext
 from rgw.store.errors import Cancelled
 
 _XATTR = "ceph.objclass.version"
-_ALPHABET = string.ascii_letters + string.digits + "-_"
+_ALPHABET = string.ascii_letters + string.digits + "+/"
 
 _CONDITIONS: dict[int, Callable[[ObjVersion, ObjVersion], bool]] = {
     0: lambda have, want: True,
@@ -35,7 +35,7 @@ def _read(ctx: ObjectContext) -> ObjVersion | None:
 
 
 def _fresh() -> ObjVersion:
-    return ObjVersion(ver=1, tag="_" + "".join(secrets.choice(_ALPHABET) for _ in range(23)))
+    return ObjVersion(ver=1, tag="".join(secrets.choice(_ALPHABET) for _ in range(24)))
 
 
 def _check(version: ObjVersion, conditions: Sequence[ObjVersionCond]) -> None:
