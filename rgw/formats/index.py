@@ -83,6 +83,8 @@ class DirEntryMeta(Struct):
 
 
 _PENDING = map_of(STR, PendingInfo)
+_TWO_EMPTY = bytes(8)  # no pending changes, no locator
+_PLAIN_END = bytes(14)  # no instance, no flags, no versioned epoch
 
 
 @struct(8, 3)
@@ -120,16 +122,22 @@ class DirEntry(Struct):
     def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[DirEntry, int]:
         if v < 5:
             raise FormatError(f"rgw_bucket_dir_entry of version {v} is older than this gateway reads")
+        # Listings decode thousands of these: what is empty in almost all entries is looked for before it is decoded.
         text = STR.dec
         name, pos = text(buf, pos, end)
         exists, pos = BOOL.dec(buf, pos + 8, end)  # the epoch comes again in ver
         meta, pos = DirEntryMeta._dec(buf, pos, end)
-        pending, pos = _PENDING.dec(buf, pos, end)
-        locator, pos = text(buf, pos, end)
+        if buf[pos:pos + 8] == _TWO_EMPTY:
+            pending, locator, pos = {}, "", pos + 8
+        else:
+            pending, pos = _PENDING.dec(buf, pos, end)
+            locator, pos = text(buf, pos, end)
         ver, pos = EntryVer._dec(buf, pos, end)
         index_ver, pos = PACKED.dec(buf, pos, end)
         tag, pos = text(buf, pos, end)
         instance, flags, epoch = "", 0, 0
+        if buf[pos:pos + 14] == _PLAIN_END and v == 8:
+            return DirEntry(name, ver, exists, meta, pending, locator, index_ver, tag, instance, flags, epoch), pos + 14
         if v >= 6:
             instance, pos = text(buf, pos, end)
         if v >= 7:
