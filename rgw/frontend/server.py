@@ -191,7 +191,7 @@ def _store_refusal(error: store_errors.StoreError) -> S3Error:
 
 def make_app(gateway: Gateway) -> web.Server:
     """A low-level server whose instances are protocols for ``loop.create_server``."""
-    return web.Server(Handler(gateway), access_log=None)
+    return web.Server(Handler(gateway), access_log=None, auto_decompress=False)
 
 
 class Server:
@@ -199,7 +199,7 @@ class Server:
 
     def __init__(self, gateway: Gateway) -> None:
         self._handler = Handler(gateway)
-        self._server = web.Server(self._handler, access_log=None)
+        self._server = web.Server(self._handler, access_log=None, auto_decompress=False)  # objects are kept as sent
         self._listeners: list[asyncio.Server] = []
 
     async def start(self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None) -> None:
