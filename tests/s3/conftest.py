@@ -41,7 +41,8 @@ class Service:
 
 @pytest.fixture
 async def s3(cluster):
-    gw = await Gateway.open(cluster, Options({"rgw_gc_obj_min_wait": 0, "rgw_gc_max_objs": 2, "rgw_override_bucket_index_max_shards": 3}))
+    gw = await Gateway.open(cluster, Options({"rgw_gc_obj_min_wait": 0, "rgw_gc_max_objs": 2, "rgw_override_bucket_index_max_shards": 3,
+                                              "rgw_dns_name": "s3.example.test"}))
     user = await gw.users.create(f"u{secrets.token_hex(4)}", "A user")
     key = next(iter(user.access_keys.values()))
     sock = socket.create_server(("127.0.0.1", 0))

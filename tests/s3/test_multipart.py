@@ -1,0 +1,181 @@
+"""Multipart uploads: listings, copies of parts, refusals, checksums."""
+
+import asyncio
+import base64
+import secrets
+import zlib
+from urllib.parse import quote
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.s3.wire import ask, head, parse, path, talk
+
+MIB = 1 << 20
+
+
+async def start(s3, key="m", **more):
+    return (await s3.run("create_multipart_upload", Bucket=s3.bucket, Key=key, **more))["UploadId"]
+
+
+async def part(s3, upload, number, data=b"x", key="m", **more):
+    return await s3.run("upload_part", Bucket=s3.bucket, Key=key, UploadId=upload, PartNumber=number, Body=data, **more)
+
+
+async def complete(s3, upload, parts, key="m", **more):
+    return await s3.run("complete_multipart_upload", Bucket=s3.bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, **more)
+
+
+async def code(call) -> str:
+    with pytest.raises(ClientError) as refusal:
+        await call
+    return refusal.value.response["Error"]["Code"]
+
+
+async def body(s3, key, **more):
+    got = await s3.run("get_object", Bucket=s3.bucket, Key=key, **more)
+    return await asyncio.to_thread(got["Body"].read)
+
+
+async def test_list_parts_and_abort(s3):
+    before = await s3.objects()
+    upload = await start(s3)
+    for number in (1, 2, 5, 10_000):
+        await part(s3, upload, number, b"%d" % number)
+    one = await s3.run("list_parts", Bucket=s3.bucket, Key="m", UploadId=upload, MaxParts=2)
+    two = await s3.run("list_parts", Bucket=s3.bucket, Key="m", UploadId=upload, PartNumberMarker=one["NextPartNumberMarker"])
+    assert [p["PartNumber"] for p in one["Parts"] + two["Parts"]] == [1, 2, 5, 10_000] and one["IsTruncated"] and not two["IsTruncated"]
+    await s3.run("abort_multipart_upload", Bucket=s3.bucket, Key="m", UploadId=upload)
+    assert await code(s3.run("list_parts", Bucket=s3.bucket, Key="m", UploadId=upload)) == "NoSuchUpload"
+    assert await code(part(s3, upload, 1)) == "NoSuchUpload"
+    await s3.gw.gc.process(include_all=True)
+    assert await s3.objects() == before
+
+
+async def test_list_uploads(s3):
+    wanted = []
+    for key in ("a/1", "a/1", "a/2", "b", "c--d", "ü"):
+        wanted.append((key, await start(s3, key)))
+    found, markers = [], {}
+    while True:
+        page = await s3.run("list_multipart_uploads", Bucket=s3.bucket, MaxUploads=2, **markers)
+        found += [(u["Key"], u["UploadId"]) for u in page.get("Uploads", [])]
+        if not page["IsTruncated"]:
+            break
+        markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+    assert sorted(found) == sorted(wanted)
+    rolled = await s3.run("list_multipart_uploads", Bucket=s3.bucket, Delimiter="/")
+    assert [c["Prefix"] for c in rolled["CommonPrefixes"]] == ["a/"] and len(rolled["Uploads"]) == 3
+    assert len((await s3.run("list_multipart_uploads", Bucket=s3.bucket, Prefix="a/"))["Uploads"]) == 3
+    dashes = await s3.run("list_multipart_uploads", Bucket=s3.bucket, Delimiter="--", Prefix="c")
+    assert [c["Prefix"] for c in dashes["CommonPrefixes"]] == ["c--"]
+    for query in ("max-uploads=x", "max-uploads=-1", "encoding-type=x"):
+        assert (await ask(s3, "GET", f"/{s3.bucket}?uploads&{query}")).code == "InvalidArgument"
+    assert (await ask(s3, "GET", f"/{s3.bucket}?uploads&max-uploads=0")).status in (200, 400)
+
+
+@pytest.mark.parametrize("number", ["0", "10001", "abc", "-1", "", "1.5", "%C2%B2", "99999999999999999999"])
+async def test_bad_part_numbers(s3, number):
+    upload = await start(s3)
+    before = await s3.objects()
+    for extra in ({}, {"x-amz-copy-source": f"/{s3.bucket}/m"}):
+        reply = await ask(s3, "PUT", f"/{s3.bucket}/m?partNumber={number}&uploadId={upload}", extra, b"" if extra else b"x")
+        assert (reply.status, reply.code) == (400, "InvalidArgument")
+    assert await s3.objects() == before
+
+
+async def test_refusals(s3):
+    upload = await start(s3)
+    small = [{"PartNumber": n, "ETag": (await part(s3, upload, n))["ETag"]} for n in (1, 2)]
+    assert await code(complete(s3, upload, small)) == "EntityTooSmall"
+    assert await code(complete(s3, upload, small[::-1])) == "InvalidPartOrder"
+    assert await code(complete(s3, upload, [small[0], small[0]])) == "InvalidPartOrder"
+    assert await code(complete(s3, upload, [{"PartNumber": 3, "ETag": small[0]["ETag"]}])) == "InvalidPart"
+    assert await code(complete(s3, upload, [{"PartNumber": 1, "ETag": '"' + "0" * 32 + '"'}])) == "InvalidPart"
+    assert await code(complete(s3, "2~nonsense", small)) == "NoSuchUpload"
+    for odd in ("", "..", "%2F", "x" * 2000, "%C3%A9", "%01"):
+        for method, rest in (("GET", ""), ("DELETE", ""), ("PUT", "&partNumber=1")):
+            reply = await ask(s3, method, f"/{s3.bucket}/m?uploadId={odd}{rest}", body=b"x" if method == "PUT" else b"")
+            assert reply.status in (400, 404), (odd, method, reply.status)
+    done = await complete(s3, upload, small[:1])
+    assert done["ETag"].endswith('-1"') and await body(s3, "m") == b"x"
+
+
+async def test_copies_of_parts(s3):
+    data, key = secrets.token_bytes(11 * MIB), "a+b é%2F?x"
+    await s3.run("put_object", Bucket=s3.bucket, Key=key, Body=data)
+    etag = (await s3.run("head_object", Bucket=s3.bucket, Key=key))["ETag"]
+    upload = await start(s3)
+    source = {"Bucket": s3.bucket, "Key": key}
+    both = {"Bucket": s3.bucket, "Key": "m", "UploadId": upload, "CopySource": source}
+    parts = []
+    for number, (first, last) in enumerate(((0, 5 * MIB - 1), (5 * MIB, 10 * MIB + 6), (3, 3)), 1):
+        reply = await s3.run("upload_part_copy", **both, PartNumber=number, CopySourceRange=f"bytes={first}-{last}", CopySourceIfMatch=etag)
+        parts.append({"PartNumber": number, "ETag": reply["CopyPartResult"]["ETag"]})
+    for condition in ({"CopySourceIfMatch": '"x"'}, {"CopySourceIfNoneMatch": etag}, {"CopySourceIfModifiedSince": "2098-01-01"},
+                      {"CopySourceIfUnmodifiedSince": "2001-01-01"}):
+        assert await code(s3.run("upload_part_copy", **both, PartNumber=9, **condition)) == "PreconditionFailed"
+    for bad in ("bytes=0-", "bytes=-5", "bytes=5-3", "x", "bytes=a-b", f"bytes=0-{11 * MIB}", "bytes=0-1,3-4", "bytes=99999999999999999999-9"):
+        assert await code(s3.run("upload_part_copy", **both, PartNumber=9, CopySourceRange=bad)) in ("InvalidArgument", "InvalidRange")
+    for raw in ("", "/", "x", f"/{s3.bucket}", f"/{s3.bucket}/", f"/{s3.bucket}/%ff", f"/{s3.bucket}/none", "/no-such-bucket-here/k",
+                f"/{s3.bucket}/a%00b", f"/{s3.bucket}/{quote(key)}?versionId=none", f"/{s3.bucket}/" + "k" * 1100):
+        for target in (f"/{s3.bucket}/m?partNumber=9&uploadId={upload}", path(s3, "copied")):
+            reply = await ask(s3, "PUT", target, {"x-amz-copy-source": raw})
+            assert 400 <= reply.status < 500 and reply.code, (raw, reply.status, reply.body)
+    await complete(s3, upload, parts)
+    await s3.run("delete_object", Bucket=s3.bucket, Key=key)
+    await s3.gw.gc.process(include_all=True)
+    assert await body(s3, "m") == data[:5 * MIB] + data[5 * MIB:10 * MIB + 7] + data[3:4]
+    assert await body(s3, "m", PartNumber=3) == data[3:4]
+
+
+ALGORITHMS = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_checksums(s3, algorithm):
+    sent = await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"hello", ChecksumAlgorithm=algorithm)
+    got = await s3.run("head_object", Bucket=s3.bucket, Key="k", ChecksumMode="ENABLED")
+    assert got[f"Checksum{algorithm}"] == sent[f"Checksum{algorithm}"] and got["ChecksumType"] == "FULL_OBJECT"
+    assert f"Checksum{algorithm}" not in await s3.run("head_object", Bucket=s3.bucket, Key="k")
+    header = {f"x-amz-checksum-{algorithm.lower()}": sent[f"Checksum{algorithm}"]}
+    assert (await ask(s3, "PUT", path(s3, "h"), header, b"hello")).status == 200
+    before = await s3.objects()
+    assert (await ask(s3, "PUT", path(s3, "n"), header, b"Hello")).code == "BadDigest"
+    assert (await ask(s3, "PUT", path(s3, "n"), dict.fromkeys(header, "x"), b"hello")).code == "InvalidRequest"
+    assert await s3.objects() == before
+    assert await body(s3, "k", ChecksumMode="ENABLED") == b"hello"  # boto3 verifies
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [*((a, "COMPOSITE") for a in ALGORITHMS if a != "CRC64NVME"),
+                                                 *((a, "FULL_OBJECT") for a in ALGORITHMS if a.startswith("CRC"))])
+async def test_multipart_checksums(s3, algorithm, kind):
+    pieces = [b"a" * 5 * MIB, b"end"]
+    upload = await start(s3, ChecksumAlgorithm=algorithm, ChecksumType=kind)
+    parts, name = [], f"Checksum{algorithm}"
+    for number, data in enumerate(pieces, 1):
+        reply = await part(s3, upload, number, data, ChecksumAlgorithm=algorithm)
+        parts.append({"PartNumber": number, "ETag": reply["ETag"], name: reply[name]})
+    listed = await s3.run("list_parts", Bucket=s3.bucket, Key="m", UploadId=upload)
+    assert [p[name] for p in listed["Parts"]] == [p[name] for p in parts]
+    assert await code(complete(s3, upload, [parts[0], {**parts[1], name: parts[0][name]}])) in ("InvalidPart", "BadDigest")
+    done = await complete(s3, upload, parts)
+    got = await s3.run("head_object", Bucket=s3.bucket, Key="m", ChecksumMode="ENABLED")
+    assert got[name] == done[name] and got["ChecksumType"] == kind and got[name].endswith("-2") == (kind == "COMPOSITE")
+    if (algorithm, kind) == ("CRC32", "FULL_OBJECT"):
+        assert base64.b64decode(got[name]) == zlib.crc32(b"".join(pieces)).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("signature", ["s3v4", "s3"])
+async def test_virtual_host(s3, signature):
+    """Presigned with the bucket in the host, both signatures; sent to the address that the name does not resolve to."""
+    client = boto3.client("s3", endpoint_url="http://s3.example.test", aws_access_key_id=s3.access_key, aws_secret_access_key=s3.secret_key,
+                          region_name="us-east-1", config=Config(signature_version=signature, s3={"addressing_style": "virtual"}))
+    await s3.run("put_object", Bucket=s3.bucket, Key="a b/é", Body=b"1")
+    url = client.generate_presigned_url("get_object", Params={"Bucket": s3.bucket, "Key": "a b/é"})
+    host, _, target = url.removeprefix("http://").partition("/")
+    assert host == f"{s3.bucket}.s3.example.test"
+    reply = parse(await talk(s3, head("GET", "/" + target, {"Host": host, "Connection": "close"})))
+    assert (reply.status, reply.body) == (200, b"1")
