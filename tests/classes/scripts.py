@@ -184,7 +184,8 @@ def suggestions() -> list[Step]:
         suggest(("u", entry("a"))), init(), *put("a"), *put("b"), suggest(("u", entry("a"))), suggest(("r", entry("b"))), suggest(("u", entry("new"))),
         suggest(("r", entry("none"))), prepare("busy"), suggest(("u", entry("busy"))), suggest(("r", entry("busy"))),
         plain(old), plain(older), suggest(("r", entry("old"))), suggest(("u", entry("old2", 60))), plain(old), suggest(("u", entry("old", 5, False))),
-        suggest(("u", entry("a", 1)), ("r", entry("new")), ("u", entry("c"))), suggest(), *put("w"), suggest(("r", entry("w", index_ver=1))), suggest(("r", entry("w", index_ver=5))),
+        suggest(("u", entry("a", 1)), ("r", entry("new")), ("u", entry("c"))), suggest(), *put("w"), suggest(("r", entry("w", index_ver=1))),
+        suggest(("r", entry("w", index_ver=5))),
         suggest(("r", entry("w", index_ver=99))), listing(), c.BUCKET_CHECK_INDEX(),
     ]
 
