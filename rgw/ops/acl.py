@@ -16,20 +16,21 @@ _NAMES = {"READ": 1, "WRITE": 2, "READ_ACP": 4, "WRITE_ACP": 8, "FULL_CONTROL": 
 _URIS = {group: uri for uri, group in acls.GROUP_URIS.items()}
 
 
-def from_headers(req: Request, owner: str, display_name: str) -> AccessControlPolicy:
+async def from_headers(req: Request, owner: str, display_name: str) -> AccessControlPolicy:
     """The policy that x-amz-acl or x-amz-grant-* ask for; private without."""
     grants = acls.header_grants(req.headers)
     if grants:
-        return acls.policy(owner, display_name, grants)
+        known = [g if g.group else await _known(req, g.permission, g.user, g.email) for g in grants]
+        return acls.policy(owner, display_name, known)
     bucket_owner = req.bucket.owner.text() if req.bucket is not None else ""
     return acls.canned(req.headers.get("x-amz-acl", ""), owner, display_name, bucket_owner)
 
 
-def new_object(req: Request) -> dict[str, bytes]:
+async def new_object(req: Request) -> dict[str, bytes]:
     """The ACL xattr of an object that the caller writes. What the anonymous write belongs to the bucket's owner."""
     user = req.identity.user
     owner, name = (user.user_id.text(), user.display_name) if user else (req.the_bucket.owner.text(), req.the_bucket.acl.owner.display_name)
-    return {ACL: from_headers(req, owner, name).encode()}
+    return {ACL: (await from_headers(req, owner, name)).encode()}
 
 
 def _document(policy: AccessControlPolicy) -> tuple[str, Any]:
@@ -46,6 +47,17 @@ def _document(policy: AccessControlPolicy) -> tuple[str, Any]:
     return "AccessControlPolicy", [("Owner", owner), ("AccessControlList", grants)]
 
 
+async def _known(req: Request, permission: int, user: str, email: str) -> acls.Grant:
+    """A grant to a user that exists, by id or e-mail address. S3Error InvalidArgument if there is none."""
+    try:
+        info = await (req.gw.users.get(user) if user else req.gw.users.get_by_email(email))
+    except S3Error as error:
+        if error.code == "NoSuchUser":
+            raise S3Error("InvalidArgument", "Invalid id") from None
+        raise
+    return acls.Grant(permission, user=info.user_id.text(), display_name=info.display_name)
+
+
 async def _grant(req: Request, node: Any) -> acls.Grant:
     permission, grantee = _NAMES.get((node.findtext("Permission") or "").strip()), node.find("Grantee")
     if permission is None or grantee is None:
@@ -55,25 +67,16 @@ async def _grant(req: Request, node: Any) -> acls.Grant:
         if uri.strip() not in acls.GROUP_URIS:
             raise S3Error("InvalidArgument", "Invalid group uri")
         return acls.Grant(permission, group=acls.GROUP_URIS[uri.strip()])
-    try:
-        if user:
-            info = await req.gw.users.get(user.strip())
-        elif email:
-            info = await req.gw.users.get_by_email(email.strip())
-        else:
-            raise S3Error("MalformedACLError")
-    except S3Error as error:
-        if error.code == "NoSuchUser":
-            raise S3Error("InvalidArgument", "Invalid id") from None
-        raise
-    return acls.Grant(permission, user=info.user_id.text())
+    if not user and not email:
+        raise S3Error("MalformedACLError")
+    return await _known(req, permission, (user or "").strip(), (email or "").strip())
 
 
 async def _wanted(req: Request, current: AccessControlPolicy) -> AccessControlPolicy:
     owner, name = current.owner.id, current.owner.display_name
     root = await req.xml()
     if root is None:
-        return from_headers(req, owner, name)
+        return await from_headers(req, owner, name)
     if root.tag != "AccessControlPolicy" or "x-amz-acl" in req.headers:
         raise S3Error("MalformedACLError" if "x-amz-acl" not in req.headers else "UnexpectedContent")
     said = root.findtext("Owner/ID")

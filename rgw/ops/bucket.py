@@ -23,7 +23,7 @@ def check_name(name: str, relaxed: bool) -> None:
 async def create(req: Request) -> Result:
     user = req.user
     check_name(req.bucket_name, req.gw.options.rgw_relaxed_s3_bucket_names)
-    policy = acl.from_headers(req, user.user_id.text(), user.display_name)
+    policy = await acl.from_headers(req, user.user_id.text(), user.display_name)
     placement = ""
     root = await req.xml()
     if root is not None:

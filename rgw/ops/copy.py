@@ -53,7 +53,7 @@ async def copy_object(req: Request) -> Result:
     if itself and not replace and not retag and "x-amz-storage-class" not in req.headers:
         raise S3Error("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing "
                       "the object's metadata, storage class, website redirect location or encryption attributes.")
-    extra = acl.new_object(req)
+    extra = await acl.new_object(req)
     values: dict[str, bytes] | None = None
     if replace or retag or "x-amz-storage-class" in req.headers:
         fresh = attrs.metadata(req)

@@ -20,7 +20,7 @@ _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)
 
 async def create(req: Request) -> Result:
     refuse_encryption(req)
-    values = attrs.metadata(req) | acl.new_object(req)
+    values = attrs.metadata(req) | await acl.new_object(req)
     headers = {}
     named = req.headers.get("x-amz-checksum-algorithm")
     if named:

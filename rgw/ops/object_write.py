@@ -25,7 +25,7 @@ async def put(req: Request) -> Result:
     refuse_encryption(req)
     if req.body.length is None:
         raise S3Error("MissingContentLength")
-    values = attrs.metadata(req) | acl.new_object(req)
+    values = attrs.metadata(req) | await acl.new_object(req)
     wanted = conditions(req)
     if wanted is not None:  # refuse before the body where it is clear already; complete decides
         try:

@@ -142,3 +142,18 @@ async def test_acl(digits):
     assert sum(uri.endswith("AllUsers") for uri in uris) == 2
     assert (await ask(digits, "PUT", bucket + "?acl", {"x-amz-acl": "nonsense"})).code == "InvalidArgument"
     assert (await ask(digits, "GET", f"/{digits.bucket}/none", sign=False)).status == 404  # whoever may list may know
+
+
+async def test_grants_in_headers(digits):
+    """Only to users that exist, by id or e-mail address."""
+    before = await digits.objects()
+    for grantee in ("id=nobody-here", "emailAddress=nobody@example.com", "uri=http://x", "nonsense"):
+        for key, name in (("n", "x-amz-grant-read"), ("n", "x-amz-grant-full-control")):
+            reply = await ask(digits, "PUT", path(digits, key), {name: grantee}, b"1")
+            assert (reply.status, reply.code) == (400, "InvalidArgument")
+    assert await digits.objects() == before
+    other = await digits.gw.users.create("o" + digits.bucket, "Other", email=f"{digits.bucket}@example.com")
+    for grantee in (f'id="{other.user_id.text()}"', f"emailAddress={digits.bucket}@example.com"):
+        assert (await ask(digits, "PUT", path(digits, "n"), {"x-amz-grant-read": grantee}, b"1")).status == 200
+        grants = (await digits.run("get_object_acl", Bucket=digits.bucket, Key="n"))["Grants"]
+        assert [(g["Grantee"]["ID"], g["Grantee"]["DisplayName"], g["Permission"]) for g in grants] == [(other.user_id.text(), "Other", "READ")]
