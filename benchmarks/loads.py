@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.peers import Peer
 
 MIB = 1 << 20
-SECONDS = 8
+SECONDS = 5
 CONNECTIONS = 32
 
 

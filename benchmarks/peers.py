@@ -115,13 +115,13 @@ def ceph_peers(folder: Path) -> Iterator[tuple[Peer, Peer]]:
         cluster = CephCluster(folder / "ceph")
         stack.callback(cluster.stop)
         cluster.start()
-        rgw_port = cluster.start_radosgw()
-        pid = int(next(Path(cluster.directory).glob("*rgw*.pid")).read_text())
-        user = json.loads(subprocess.run(["radosgw-admin", "--conf", cluster.conf, "user", "create", "--uid", "bench", "--display-name", "Bench"],
+        radosgw = cluster.start_radosgw()
+        pid = cluster.daemons["radosgw"].pid
+        user = json.loads(subprocess.run(["radosgw-admin", "--conf", str(cluster.conf), "-n", "client.admin", "user", "create", "--uid", "bench", "--display-name", "Bench"],
                                          check=True, capture_output=True).stdout)
         key = user["keys"][0]
         port = free_port()
         process = start(stack, [str(BIN / "rgw"), "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}"],
                         port, folder / "serve.log")
         yield (Peer("pyrgw on Ceph", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], [process.pid]),
-               Peer("radosgw", f"http://127.0.0.1:{rgw_port}", key["access_key"], key["secret_key"], [pid]))
+               Peer("radosgw", radosgw, key["access_key"], key["secret_key"], [pid]))
