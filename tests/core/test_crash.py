@@ -1,4 +1,8 @@
-"""A gateway killed at any instant loses nothing that it acknowledged, and leaves no data that nobody finds again."""
+"""A gateway killed at any instant loses nothing that it acknowledged.
+
+What it was writing at that instant stays behind: tails of objects without a head, and parts that were not recorded. Nothing notes them
+before they are written, so they are found by no collector; the test counts them (``-s`` shows the figures) and sees that it is no more.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ from tests.core.crashload import OPTIONS
 from tests.core.helpers import census, fetch, md5
 
 _ROUNDS = 15
+_IN_FLIGHT = 4 * 36  # most tails and parts that the load's four workers can be writing at an instant
 _ROOT = Path(__file__).parents[2]
 
 
@@ -108,7 +113,9 @@ async def test_killed_at_any_instant(tmp_path) -> None:
                 assert error.code == "NoSuchUpload"
         await gateway.gc.process(include_all=True)
         lost = await _unreachable(gateway, bucket)
-        print(f"round {seed}: {len(uploads)} open uploads, {len(lost) - leaked} objects leaked: {sorted(lost)[:3]}")
+        print(f"round {seed}: {len(uploads)} open uploads, {len(lost) - leaked} objects leaked")
+        assert len(lost) - leaked <= _IN_FLIGHT
+        assert all("__shadow_" in oid or "__multipart_" in oid for oid in lost), "a head without an index entry"
         leaked = len(lost)
         await gateway.close()
         await store.close()
