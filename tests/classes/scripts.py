@@ -388,7 +388,8 @@ def locks() -> list[Step]:
     return [
         *looks, free(), lock(flags=2), lock(flags=3), lock(kind=0), lock(kind=4), lock(name=""), lock(), lock(), lock("x"), lock(flags=1), lock(flags=2),
         lock("x", flags=1), lock("x", flags=2), lock(tag="t"), lock(kind=2), lock("x", 2), *looks, rename("c", "e"), rename("none", "f"), *looks, free("c"),
-        free("e"), free("e"), *looks, lock("s1", 2), lock("s2", 2), lock("s3", 1), lock("s1", 2, 1), rename("s1", "s2", 2), *looks, free("s1"), lock("s2", 1, 1),
+        free("e"), free("e"), *looks, lock("s1", 2), lock("s2", 2), lock("s3", 1), lock("s1", 2, 1), rename("s1", "s2", 2), *looks, free("s1"),
+        lock("s2", 1, 1),
         *looks, free("s2"), lock("eph", 3), *looks, free("eph"), *looks, lock(name="other", duration=0), c.LOCK_LIST_LOCKS(),
     ]
 
