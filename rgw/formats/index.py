@@ -127,8 +127,10 @@ class DirEntry(Struct):
         name, pos = text(buf, pos, end)
         exists, pos = BOOL.dec(buf, pos + 8, end)  # the epoch comes again in ver
         meta, pos = DirEntryMeta._dec(buf, pos, end)
+        pending: dict[str, PendingInfo] = {}
+        locator = ""
         if buf[pos:pos + 8] == _TWO_EMPTY:
-            pending, locator, pos = {}, "", pos + 8
+            pos += 8
         else:
             pending, pos = _PENDING.dec(buf, pos, end)
             locator, pos = text(buf, pos, end)
