@@ -117,8 +117,7 @@ def ceph_peers(folder: Path) -> Iterator[tuple[Peer, Peer]]:
         cluster.start()
         radosgw = cluster.start_radosgw()
         pid = cluster.daemons["radosgw"].pid
-        user = json.loads(subprocess.run(["radosgw-admin", "--conf", str(cluster.conf), "-n", "client.admin", "user", "create", "--uid", "bench", "--display-name", "Bench"],
-                                         check=True, capture_output=True).stdout)
+        user = json.loads(cluster.run("radosgw-admin", "-n", "client.admin", "user", "create", "--uid", "bench", "--display-name", "Bench"))
         key = user["keys"][0]
         port = free_port()
         process = start(stack, [str(BIN / "rgw"), "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}"],
