@@ -234,14 +234,6 @@ class ObjectName:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """An object's place among others, for tools."""
-
-    oid: str
-    locator: str
-
-
 class Watch(ABC):
     """A registered watch on an object."""
 
