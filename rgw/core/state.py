@@ -30,6 +30,7 @@ PG_VER = "user.rgw.pg_ver"
 SOURCE_ZONE = "user.rgw.source_zone"
 COMPRESSION = "user.rgw.compression"
 CRYPT_PREFIX = "user.rgw.crypt."
+LONGEST_ID = 128  # of a version or an upload; RADOS refuses the names that absurd ones would make
 OLH_PREFIX = "user.rgw.olh."
 OLH_INFO = "user.rgw.olh.info"
 OLH_IDTAG = "user.rgw.olh.idtag"
@@ -158,6 +159,8 @@ async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, p
     NoSuchKey or NoSuchVersion if it is not there. ``raw``: the head as it is, without following the pointer of a versioned key.
     """
     missing = S3Error("NoSuchVersion" if version_id else "NoSuchKey", Key=key)
+    if len(version_id) > LONGEST_ID:
+        raise missing
     instance = "" if version_id == "null" else version_id
     marker = bucket.marker
     ioctx = await places.head_pool(gw, bucket)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rgw.core import places
 from rgw.core.index import IndexKey
 from rgw.core.manifest import Piece, pieces, stripe_name
-from rgw.core.state import MANIFEST, STORAGE_CLASS, text
+from rgw.core.state import LONGEST_ID, MANIFEST, STORAGE_CLASS, text
 from rgw.errors import S3Error
 from rgw.formats import names
 from rgw.formats.acl import AccessControlPolicy, AclOwner
@@ -120,6 +120,8 @@ def _decode_sums(value: bytes | None, etag: str) -> dict[str, str]:
 
 async def load_upload(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> Upload:
     """Reads ``.meta``. S3Error NoSuchUpload."""
+    if len(upload_id) > LONGEST_ID:
+        raise S3Error("NoSuchUpload", UploadId=upload_id[:LONGEST_ID])
     pool = await places.extra_pool(gw, bucket)
     oid = names.raw_name(bucket.marker, f"{key}.{upload_id}.meta", "", "multipart")
     try:
