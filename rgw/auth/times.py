@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from rgw.errors import S3Error
 
 _BASIC = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 SECOND = 1_000_000_000
@@ -46,3 +49,15 @@ def basic(moment: int) -> str:
 
 def extended(moment: int) -> str:
     return datetime.fromtimestamp(moment // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def of_request(headers: Mapping[str, str], now: int, skew: int) -> int:
+    """The time that a signed request's headers tell, in ns. AccessDenied without one, RequestTimeTooSkewed beyond ``skew`` seconds."""
+    text = headers.get("x-amz-date") or headers.get("date") or ""
+    moment = parse_any(text)
+    if moment is None:
+        raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
+    if abs(now - moment) > skew * SECOND:
+        raise S3Error("RequestTimeTooSkewed", RequestTime=text, ServerTime=extended(now),
+                      MaxAllowedSkewMilliseconds=str(skew * 1000))
+    return moment

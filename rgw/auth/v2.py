@@ -27,13 +27,7 @@ def from_header(authorization: str, headers: Mapping[str, str], now: int, skew: 
     if not colon or not access_key or not signature:
         raise S3Error("InvalidArgument", "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature",
                       ArgumentName="Authorization")
-    text = headers.get("x-amz-date") or headers.get("date") or ""
-    moment = times.parse_any(text)
-    if moment is None:
-        raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
-    if abs(now - moment) > skew * times.SECOND:
-        raise S3Error("RequestTimeTooSkewed", RequestTime=text, ServerTime=times.extended(now),
-                      MaxAllowedSkewMilliseconds=str(skew * 1000))
+    times.of_request(headers, now, skew)
     return Claim(access_key, signature, "" if "x-amz-date" in headers else headers.get("date", ""))
 
 

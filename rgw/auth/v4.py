@@ -83,13 +83,7 @@ def from_header(authorization: str, headers: Mapping[str, str], now: int, skew: 
     access_key, date, region, service = _credential(fields["Credential"], code)
     signed = _signed_headers(fields["SignedHeaders"], code)
     _check_signature_form(fields["Signature"], code)
-    text = headers.get("x-amz-date") or headers.get("date") or ""
-    moment = times.parse_any(text)
-    if moment is None:
-        raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
-    if abs(now - moment) > skew * times.SECOND:
-        raise S3Error("RequestTimeTooSkewed", RequestTime=text, ServerTime=times.extended(now),
-                      MaxAllowedSkewMilliseconds=str(skew * 1000))
+    moment = times.of_request(headers, now, skew)
     timestamp = times.basic(moment)
     if timestamp[:8] != date:
         raise S3Error(code, f"Invalid credential date \"{date}\". It is not the day of the request's date \"{timestamp}\".")

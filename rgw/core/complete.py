@@ -22,7 +22,7 @@ from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, random_text, tails
 from rgw.core.part_copy import pooled
-from rgw.core.parts import free_parts, own_objects
+from rgw.core.parts import enqueue_parts, free_parts
 from rgw.core.state import ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
 from rgw.core.uploads import CLOSED_PART, CLOSING, INTENT, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
 from rgw.core.writer import remove_objects
@@ -234,24 +234,12 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
     if manifest is not None:
         await free_parts(gw, upload, unused, index=False)
     else:
-        await _free_all(gw, upload, unused, pool)
+        await enqueue_parts(gw, upload, unused, pool, upload.upload_id)
     references = await _intents(upload)
     if references:
         await put_references(gw, {(r.pool, r.oid): r for r in references if (r.pool, r.oid) not in used}.values(), upload.upload_id)
     keys = [upload.part_key(part.prefix(upload), part.number) for part in parts]
     await _remove_meta(gw, upload, keys)
-
-
-async def _free_all(gw: Gateway, upload: Upload, parts: list[Part], pool: str) -> None:
-    """Hands all parts over in one entry under the upload id, as radosgw's abort does."""
-    chain: list[GcObj] = []
-    ownerless: list[str] = []
-    for part in parts:
-        own, empty = await own_objects(gw, upload, part, pool)
-        chain.extend(own)
-        ownerless.extend(empty)
-    await remove_objects(gw, pool, ownerless)
-    await gw.gc.enqueue(upload.upload_id, chain)
 
 
 async def _remove_meta(gw: Gateway, upload: Upload, keys: list[IndexKey]) -> None:

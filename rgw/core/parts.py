@@ -70,12 +70,8 @@ async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjMani
     return Part(former.num, former.size, former.etag, former.modified, info=former)
 
 
-async def free_parts(gw: Gateway, upload: Upload, parts: list[Part], *, index: bool = True) -> None:
-    """Frees parts that no object uses: own data to the garbage collector, index entries removed if ``index``.
-
-    References that a part holds on others' tails stay until the upload ends.
-    """
-    pool = places.tail_pool_name(gw, upload.placement)
+async def enqueue_parts(gw: Gateway, upload: Upload, parts: list[Part], pool: str, tag: str) -> None:
+    """Hands what the parts own to the garbage collector in one entry under ``tag``; objects without data go at once."""
     chain: list[GcObj] = []
     ownerless: list[str] = []
     for part in parts:
@@ -83,7 +79,16 @@ async def free_parts(gw: Gateway, upload: Upload, parts: list[Part], *, index: b
         chain.extend(own)
         ownerless.extend(empty)
     await remove_objects(gw, pool, ownerless)
-    await gw.gc.enqueue(f"{upload.upload_id}.{random_text(16)}", chain)
+    await gw.gc.enqueue(tag, chain)
+
+
+async def free_parts(gw: Gateway, upload: Upload, parts: list[Part], *, index: bool = True) -> None:
+    """Frees parts that no object uses: own data to the garbage collector, index entries removed if ``index``.
+
+    References that a part holds on others' tails stay until the upload ends.
+    """
+    pool = places.tail_pool_name(gw, upload.placement)
+    await enqueue_parts(gw, upload, parts, pool, f"{upload.upload_id}.{random_text(16)}")
     if index:
         for part in parts:
             await drop_index_entry(gw, upload, upload.part_key(part.prefix(upload), part.number))
