@@ -111,21 +111,38 @@ class CephCluster:
 
     def start_radosgw(self, port: int | None = None) -> str:
         """A radosgw beside it; its endpoint."""
-        port = port or free_port()
+        self.radosgw_port = port or free_port()
         (self.folder / "rgw.peer").mkdir(exist_ok=True)
         with open(self.conf, "a") as conf:
-            conf.write(f"[client.rgw.peer]\nrgw frontends = beast port={port} tcp_nodelay=1\nrgw data = {self.folder}/rgw.peer\n"
+            conf.write(f"[client.rgw.peer]\nrgw frontends = beast port={self.radosgw_port} tcp_nodelay=1\nrgw data = {self.folder}/rgw.peer\n"
                        "rgw crypt require ssl = false\nrgw enable ops log = false\ndebug rgw = 0\ndebug ms = 0\n")
+        return self.restart_radosgw()
+
+    def restart_radosgw(self) -> str:
+        """Kills radosgw if it runs and starts it again on its port, for it reads the zone at its start only; its endpoint."""
+        running = self.daemons.pop("radosgw", None)
+        if running is not None:
+            running.kill()
+            running.wait()
         self.spawn("radosgw", "radosgw", "-f", "-n", "client.rgw.peer")
         deadline = time.monotonic() + 60
         while True:
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return f"http://127.0.0.1:{port}"
+                socket.create_connection(("127.0.0.1", self.radosgw_port), 1).close()
+                return f"http://127.0.0.1:{self.radosgw_port}"
             except OSError:
                 if self.daemons["radosgw"].poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"radosgw did not start; see {self.folder}/radosgw.out") from None
                 time.sleep(0.1)
+
+    def add_storage_class(self, name: str, pool: str, compression: str = "", placement: str = "default-placement") -> None:
+        """Gives the default zone a storage class. A placement that is new gets pools of its own. Gateways see it when they start."""
+        base = ["--placement-id", placement, "--storage-class", name]
+        new = [] if placement == "default-placement" else ["--index-pool", f"{placement}.index", "--data-extra-pool", f"{placement}.extra"]
+        zipped = ["--compression", compression] if compression else []
+        for words in (["zonegroup", "placement", "add", "--rgw-zonegroup", "default"],
+                      ["zone", "placement", "add", "--rgw-zone", "default", "--data-pool", pool, *new, *zipped]):
+            self.run("radosgw-admin", "-n", "client.admin", *words, *base, timeout=60)
 
     def signal(self, name: str, number: int) -> None:
         """Sends a signal to a daemon (SIGSTOP and SIGCONT make a silent OSD)."""
