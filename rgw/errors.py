@@ -42,6 +42,8 @@ S3_ERRORS: dict[str, tuple[int, str]] = {
     "MissingSecurityHeader": (400, "Your request is missing a required header."),
     "NoSuchBucket": (404, "The specified bucket does not exist."),
     "NoSuchKey": (404, "The specified key does not exist."),
+    "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist."),
+    "NoSuchTagSet": (404, "There is no tag set associated with the bucket."),
     "NoSuchUpload": (404, "The specified multipart upload does not exist. The upload ID might be invalid, or the upload might have been aborted or completed."),
     "NoSuchUser": (404, "The user does not exist."),
     "NoSuchVersion": (404, "The version ID specified in the request does not match an existing version."),
@@ -65,11 +67,12 @@ S3_ERRORS: dict[str, tuple[int, str]] = {
 
 
 class S3Error(Exception):
-    """A request's refusal. ``fields`` are further elements of the error document, in S3's spelling."""
+    """A request's refusal. ``fields`` are further elements of the error document, in S3's spelling; ``headers`` go with the reply."""
 
     def __init__(self, code: str, message: str = "", **fields: str) -> None:
         self.status, default = S3_ERRORS[code]
         self.code = code
         self.message = message or default
         self.fields = fields
+        self.headers: dict[str, str] = {}
         super().__init__(f"{code}: {self.message}")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rgw.errors import S3Error
-from rgw.ops import acl, bucket, copy, delete, listing, multipart, object_read, object_write, service
+from rgw.ops import acl, bucket, copy, delete, listing, multipart, object_read, object_write, service, tagging
 from rgw.ops.access import READ, READ_ACP, WRITE, WRITE_ACP
 from rgw.ops.request import Request, Result
 
@@ -33,6 +33,9 @@ OPS: list[Op] = [
     Op("GetBucketVersioning", "GET", "bucket", ("versioning",), handler=bucket.versioning, permission=READ),
     Op("GetBucketAcl", "GET", "bucket", ("acl",), handler=acl.get_bucket, permission=READ_ACP),
     Op("PutBucketAcl", "PUT", "bucket", ("acl",), handler=acl.put_bucket, body=True, permission=WRITE_ACP),
+    Op("GetBucketTagging", "GET", "bucket", ("tagging",), handler=tagging.get_bucket, permission=READ_ACP),
+    Op("PutBucketTagging", "PUT", "bucket", ("tagging",), handler=tagging.put_bucket, body=True, permission=WRITE_ACP),
+    Op("DeleteBucketTagging", "DELETE", "bucket", ("tagging",), handler=tagging.delete_bucket, permission=WRITE_ACP),
     Op("ListMultipartUploads", "GET", "bucket", ("uploads",), handler=multipart.list_uploads, permission=READ),
     Op("ListObjectsV2", "GET", "bucket", ("list-type",), handler=listing.list_v2, permission=READ),
     Op("DeleteObjects", "POST", "bucket", ("delete",), handler=delete.delete_many, body=True, permission=WRITE),
@@ -43,6 +46,9 @@ OPS: list[Op] = [
     Op("PostObject", "POST", "bucket"),
     Op("GetObjectAcl", "GET", "object", ("acl",), handler=acl.get_object),
     Op("PutObjectAcl", "PUT", "object", ("acl",), handler=acl.put_object, body=True),
+    Op("GetObjectTagging", "GET", "object", ("tagging",), handler=tagging.get_object),
+    Op("PutObjectTagging", "PUT", "object", ("tagging",), handler=tagging.put_object, body=True),
+    Op("DeleteObjectTagging", "DELETE", "object", ("tagging",), handler=tagging.delete_object),
     Op("CreateMultipartUpload", "POST", "object", ("uploads",), handler=multipart.create, permission=WRITE),
     Op("CompleteMultipartUpload", "POST", "object", ("uploadId",), handler=multipart.complete, body=True, permission=WRITE),
     Op("UploadPartCopy", "PUT", "object", ("partNumber", "uploadId"), "x-amz-copy-source", multipart.copy_part, permission=WRITE),
@@ -67,7 +73,6 @@ OPS += _unsupported("bucket", """
     PutBucketVersioning=versioning GetBucketPolicy=policy PutBucketPolicy=policy DeleteBucketPolicy=policy
     GetBucketPolicyStatus=policyStatus GetBucketCors=cors PutBucketCors=cors DeleteBucketCors=cors
     GetBucketLifecycleConfiguration=lifecycle PutBucketLifecycleConfiguration=lifecycle DeleteBucketLifecycle=lifecycle
-    GetBucketTagging=tagging PutBucketTagging=tagging DeleteBucketTagging=tagging
     GetBucketWebsite=website PutBucketWebsite=website DeleteBucketWebsite=website
     GetBucketEncryption=encryption PutBucketEncryption=encryption DeleteBucketEncryption=encryption
     GetBucketReplication=replication PutBucketReplication=replication DeleteBucketReplication=replication
@@ -92,7 +97,7 @@ OPS += _unsupported("bucket", """
     UpdateBucketMetadataJournalTableConfiguration=metadataJournalTable""")
 OPS.append(Op("CreateSession", "GET", "bucket", ("session",)))
 OPS += _unsupported("object", """
-    GetObjectTagging=tagging PutObjectTagging=tagging DeleteObjectTagging=tagging GetObjectRetention=retention
+    GetObjectRetention=retention
     PutObjectRetention=retention GetObjectLegalHold=legal-hold PutObjectLegalHold=legal-hold GetObjectAttributes=attributes
     GetObjectTorrent=torrent RestoreObject=restore SelectObjectContent=select UpdateObjectEncryption=encryption
     ListObjectAnnotations=annotation GetObjectAnnotation=annotation,annotationName PutObjectAnnotation=annotation
