@@ -5,7 +5,10 @@ from __future__ import annotations
 import click
 
 import rgw as package
-from rgw.cli.admin import bucket, gc, key, user
+from rgw.cli.admin.bucket import bucket
+from rgw.cli.admin.gc import gc
+from rgw.cli.admin.key import key
+from rgw.cli.admin.user import user
 from rgw.cli.copy import store
 from rgw.cli.rados import rados
 from rgw.cli.serve import nano, serve

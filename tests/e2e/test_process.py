@@ -98,7 +98,7 @@ def test_a_bucket_option_is_not_taken_for_the_store_name(nano: RunningGateway) -
     from click.testing import CliRunner
 
     from rgw.cli import stores
-    from rgw.cli.admin import bucket
+    from rgw.cli.admin.bucket import bucket
 
     seen: list[stores.StoreChoice] = []
 
