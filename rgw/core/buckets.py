@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ Headers = list[DirHeader]
 ACL_XATTR = "user.rgw.acl"
 FLAG_SUSPENDED, FLAG_VERSIONED, FLAG_VERSIONS_SUSPENDED, FLAG_OBJECT_LOCK = 1, 2, 4, 0x20
 _RETRIES = 10
+_MODIFY_RETRIES = 50
 
 
 @dataclass(slots=True, eq=False)
@@ -322,7 +324,7 @@ class Buckets:
         S3Error NoSuchBucket if the bucket is gone, OperationAborted if others keep being faster.
         """
         pool = self._gateway.zone.meta_root
-        for _ in range(_RETRIES):
+        for attempt in range(_MODIFY_RETRIES):
             info, attrs = BucketInfo.decode(bucket.instance.data), dict(bucket.attrs)
             if info.newer:
                 raise S3Error("NotImplemented", "the bucket was written by a newer release, whose fields a change would drop")
@@ -330,6 +332,7 @@ class Buckets:
             try:
                 await self._gateway.metadata.replace(pool, instance_oid(info.bucket), info.encode(), attrs, bucket.instance)
             except (Cancelled, NotFound):
+                await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # many at once would meet again
                 await self.reload(bucket)
                 continue
             await self.reload(bucket)
