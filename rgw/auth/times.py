@@ -53,9 +53,9 @@ def extended(moment: int) -> str:
 
 def of_request(headers: Mapping[str, str], now: int, skew: int) -> int:
     """The time that a signed request's headers tell, in ns. AccessDenied without one, RequestTimeTooSkewed beyond ``skew`` seconds."""
-    text = headers.get("x-amz-date") or headers.get("date") or ""
+    text = headers["x-amz-date"] if "x-amz-date" in headers else headers.get("date", "")
     moment = parse_any(text)
-    if moment is None:
+    if moment is None or moment < 0:
         raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     if abs(now - moment) > skew * SECOND:
         raise S3Error("RequestTimeTooSkewed", RequestTime=text, ServerTime=extended(now),

@@ -29,6 +29,7 @@ class BodyReader:
         self.wire_length = _content_length(headers)
         self._chunked_http = "chunked" in headers.get("transfer-encoding", "").lower()
         self.length = plan.decoded_length if plan.chunked else self.wire_length
+        self.announced = self.length is not None or self._chunked_http
         if self.length is None and not self._chunked_http:
             self.length = 0
         if self.length is not None and self.length > limit:

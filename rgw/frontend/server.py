@@ -60,7 +60,8 @@ class Handler:
                               self._gw.options.rgw_body_stall_timeout)
             req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body))
             if scope != "service" and op.name != "CreateBucket":                       # load the bucket's state
-                req.bucket = await self._gw.buckets.get(bucket)
+                req.bucket = await req.find_bucket(bucket)
+                access.require_owner(req, req.bucket, "x-amz-expected-bucket-owner")
                 if op.permission:                                                      # authorize
                     access.require(req, req.bucket.acl, op.permission)
             result = await op.handler(req)                                             # check parameters, execute
@@ -85,7 +86,7 @@ class Handler:
                      (time.perf_counter() - started) * 1000)
 
     def _refuse(self, request: web.BaseRequest, request_id: str, error: S3Error, resource: str, body: BodyReader | None) -> web.Response:
-        headers = self._headers(request_id)
+        headers = self._headers(request_id) | error.headers
         data = b""
         if request.method != "HEAD" and error.status != 304:
             data = xml.error_document(error, resource, request_id, self._host_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rgw.auth import acl as acls
+from rgw.core.buckets import Bucket
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
 from rgw.ops.request import Request
@@ -18,4 +19,11 @@ def permitted(req: Request, policy: AccessControlPolicy, permission: int) -> boo
 def require(req: Request, policy: AccessControlPolicy, permission: int) -> None:
     """S3Error AccessDenied unless the policy grants it."""
     if not permitted(req, policy, permission):
+        raise S3Error("AccessDenied")
+
+
+def require_owner(req: Request, bucket: Bucket, header: str) -> None:
+    """S3Error AccessDenied if the header names another owner than the bucket's."""
+    expected = req.headers.get(header)
+    if expected is not None and expected != bucket.owner.text():
         raise S3Error("AccessDenied")

@@ -10,6 +10,7 @@ from rgw.ops.request import Request, Result
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _RELAXED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{2,254}")
+_MAIN = 1  # the index category of objects
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 
 
@@ -40,7 +41,14 @@ async def create(req: Request) -> Result:
 
 
 async def head(req: Request) -> Result:
-    return Result(headers={"x-amz-bucket-region": req.gw.options.rgw_default_region or "us-east-1"})
+    headers = {"x-amz-bucket-region": req.gw.options.rgw_default_region or "us-east-1"}
+    if req.query.get("read-stats") == "true":  # radosgw's own
+        stats = [header.stats.get(_MAIN) for header in await req.gw.buckets.stats(req.the_bucket)]
+        headers["X-RGW-Object-Count"] = str(sum(each.num_entries for each in stats if each))
+        headers["X-RGW-Bytes-Used"] = str(sum(each.total_size for each in stats if each))
+        owner = await req.gw.users.get(req.the_bucket.owner.text())
+        headers["X-RGW-Quota-Max-Buckets"] = str(owner.max_buckets)
+    return Result(headers=headers)
 
 
 async def delete(req: Request) -> Result:

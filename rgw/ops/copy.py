@@ -24,7 +24,8 @@ async def source(req: Request) -> ObjectState:
     name, _, key = decoded.removeprefix("/").partition("/")
     if not name or not key:
         raise S3Error("InvalidArgument", "Invalid copy source object key", ArgumentName="x-amz-copy-source", ArgumentValue=decoded)
-    bucket = await req.gw.buckets.get(name)
+    bucket = await req.find_bucket(name)
+    access.require_owner(req, bucket, "x-amz-source-expected-bucket-owner")
     try:
         state = await req.gw.objects.head(bucket, key, version)
     except S3Error as error:

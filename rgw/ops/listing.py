@@ -43,20 +43,21 @@ def _contents(page: Listing, encode: Any, owners: bool) -> list[tuple[str, Any]]
     return rows + [("CommonPrefixes", [("Prefix", encode(prefix))]) for prefix in page.common_prefixes]
 
 
-def _common(req: Request, encode: Any) -> list[tuple[str, Any]]:
+def _common(req: Request, encode: Any, prefix: str) -> list[tuple[str, Any]]:
     delimiter = req.query.get("delimiter", "")
-    return [("Name", req.bucket_name), ("Prefix", encode(req.query.get("prefix", ""))),
+    return [("Name", req.bucket_name), ("Prefix", prefix),
             ("Delimiter", encode(delimiter) if delimiter else None),
             ("EncodingType", req.query.get("encoding-type") or None)]
 
 
 async def list_v1(req: Request) -> Result:
-    encode = encoder(req)
+    encode = encoder(req)  # not for the prefix: as radosgw, and boto3 does not decode it here
     marker = req.query.get("marker", "")
     page, most = await _page(req, marker)
     after = encode(page.next_marker) if page.truncated else None
     return Result(xml=("ListBucketResult", [
-        *_common(req, encode), ("Marker", encode(marker)), ("NextMarker", after), ("MaxKeys", most), ("IsTruncated", page.truncated),
+        *_common(req, encode, req.query.get("prefix", "")), ("Marker", encode(marker)), ("NextMarker", after), ("MaxKeys", most),
+        ("IsTruncated", page.truncated),
         *_contents(page, encode, True)]))
 
 
@@ -66,7 +67,7 @@ async def list_v2(req: Request) -> Result:
     encode = encoder(req)
     token, after = req.query.get("continuation-token"), req.query.get("start-after", "")
     marker = after
-    if token is not None:
+    if token:
         try:
             marker = base64.urlsafe_b64decode(token.encode("ascii")).decode("utf-8")
         except (UnicodeError, binascii.Error, ValueError):
@@ -76,6 +77,7 @@ async def list_v2(req: Request) -> Result:
     page, most = await _page(req, marker)
     following = base64.urlsafe_b64encode(page.next_marker.encode()).decode() if page.truncated else None
     return Result(xml=("ListBucketResult", [
-        *_common(req, encode), ("StartAfter", encode(after) if after else None), ("ContinuationToken", token),
+        *_common(req, encode, encode(req.query.get("prefix", ""))),
+        ("StartAfter", encode(after) if after else None), ("ContinuationToken", token),
         ("NextContinuationToken", following), ("KeyCount", len(page.entries) + len(page.common_prefixes)), ("MaxKeys", most),
         ("IsTruncated", page.truncated), *_contents(page, encode, req.query.get("fetch-owner", "").lower() == "true")]))

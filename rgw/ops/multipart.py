@@ -47,7 +47,7 @@ async def _upload(req: Request) -> Upload:
 
 async def upload_part(req: Request) -> Result:
     number = _number(req)
-    if req.body.length is None:
+    if not req.body.announced:
         raise S3Error("MissingContentLength")
     upload = await _upload(req)
     writer = req.gw.multipart.part_writer(upload, number, req.body.length)

@@ -23,7 +23,7 @@ def refuse_encryption(req: Request) -> None:
 
 async def put(req: Request) -> Result:
     refuse_encryption(req)
-    if req.body.length is None:
+    if not req.body.announced:
         raise S3Error("MissingContentLength")
     values = attrs.metadata(req) | await acl.new_object(req)
     wanted = conditions(req)

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 class Body(Protocol):
-    """A request's body, verified piece by piece; ``finish`` raises unless length, signature and digests all hold."""
+    """A request's body, verified piece by piece; ``finish`` raises unless length, signature and digests all hold.
+
+    ``length``: bytes of payload, None for a chunked body; ``announced``: the request tells that it has a body, of 0 bytes perhaps.
+    """
 
     length: int | None
+    announced: bool
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
@@ -57,6 +61,13 @@ class Request:
         if self.identity.user is None:
             raise S3Error("AccessDenied")
         return self.identity.user
+
+    async def find_bucket(self, name: str) -> Bucket:
+        """The bucket that a client means by ``name`` (of the caller's own tenant) or ``tenant:name``. S3Error NoSuchBucket."""
+        tenant, colon, bare = name.rpartition(":")
+        if not colon and self.identity.user is not None:
+            tenant = self.identity.user.tenant
+        return await self.gw.buckets.get(bare, tenant)
 
     def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
         """A query parameter; S3Error InvalidArgument unless it is a number in the range."""

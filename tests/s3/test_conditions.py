@@ -157,3 +157,9 @@ async def test_grants_in_headers(digits):
         assert (await ask(digits, "PUT", path(digits, "n"), {"x-amz-grant-read": grantee}, b"1")).status == 200
         grants = (await digits.run("get_object_acl", Bucket=digits.bucket, Key="n"))["Grants"]
         assert [(g["Grantee"]["ID"], g["Grantee"]["DisplayName"], g["Permission"]) for g in grants] == [(other.user_id.text(), "Other", "READ")]
+
+
+async def test_not_modified_tells_the_etag(s3):
+    etag = (await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"x"))["ETag"]
+    reply = await ask(s3, "GET", path(s3, "k"), {"If-None-Match": etag})
+    assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", etag) and "last-modified" in reply.headers
