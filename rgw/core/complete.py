@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rgw.core import places
+from rgw.core.compression import joined
 from rgw.core.conditions import Conditions
 from rgw.core.copy import put_references
 from rgw.core.finish import uncancelled
@@ -23,7 +24,7 @@ from rgw.core.indexed import IndexChange
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, random_text, tails
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
-from rgw.core.state import ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
+from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
 from rgw.core.uploads import CLOSED_PART, CLOSING, INTENT, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
@@ -129,7 +130,7 @@ async def _manifest(gw: Gateway, upload: Upload, chosen: list[Part]) -> ObjManif
     for part in chosen:
         for piece in await part_pieces(gw, upload, part):
             found.append(Piece(offset + piece.offset, piece.length, pooled(piece.loc, piece.pool), piece.start))
-        offset += part.size
+        offset += part.stored_size
     return explicit_manifest(upload.final_obj, found, offset, 0, upload.placement)
 
 
@@ -177,6 +178,9 @@ async def _complete(
             name: value for name, value in upload.attrs.items()
             if name not in OWN_ATTRS and name != CLOSING and not name.startswith("lock.")
         }
+        compression = joined([part.cs_info for part in chosen], [part.stored_size for part in chosen])
+        if compression is not None:
+            attrs[COMPRESSION] = compression.encode()
         attrs[ETAG] = combined_etag([part.etag for part in chosen]).encode()
         if attrs_of is not None:
             attrs.update(attrs_of(chosen))

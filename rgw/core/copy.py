@@ -12,7 +12,7 @@ from rgw.core.conditions import Conditions
 from rgw.core.head import HeadWrite, put_head, require_unversioned
 from rgw.core.manifest import Piece, gc_chain, plain_manifest, random_text, tail_bucket, tail_instance, tails
 from rgw.core.reader import ObjectChanged, read_all, read_head
-from rgw.core.state import ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, text, with_nul
+from rgw.core.state import COMPRESSION, CRYPT_PREFIX, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, text, with_nul
 from rgw.core.writer import ObjectWriter
 from rgw.errors import S3Error
 from rgw.formats.basics import Obj, PlacementRule
@@ -87,23 +87,30 @@ async def copy(
     src.require_readable()
     chosen = copied_attrs(src.attrs) if attrs is None else dict(attrs)
     chosen.update(extra or {})
+    chosen = {name: value for name, value in chosen.items() if not _of_stored_form(name)}
     chosen[ETAG] = src.attrs.get(ETAG, b"")
     if PARTS in src.attrs:
         chosen[PARTS] = src.attrs[PARTS]
+    raw = chosen | {name: value for name, value in src.attrs.items() if _of_stored_form(name)}  # for copies of the stored bytes
     rule = PlacementRule(bucket.info.placement_rule.name, text(chosen.get(STORAGE_CLASS)))
     itself = src.bucket.marker == bucket.marker and src.key == key and not src.instance
     try:
         if itself and _same_class(gw, src, bucket, rule):
-            return await _onto_itself(gw, src, bucket, key, chosen, conditions)
+            return await _onto_itself(gw, src, bucket, key, raw, conditions)
         if src.manifest is None or not tails(src.manifest):
             if src.size <= gw.options.rgw_max_chunk_size:
                 return await _copy_small(gw, src, bucket, key, chosen, rule, conditions)
             return await _copy_data(gw, src, bucket, key, chosen, conditions)
         if not _same_class(gw, src, bucket, rule):
             return await _copy_data(gw, src, bucket, key, chosen, conditions)
-        return await _by_reference(gw, src, bucket, key, chosen, conditions)
+        return await _by_reference(gw, src, bucket, key, raw, conditions)
     except ObjectChanged as error:
         raise S3Error("OperationAborted", "the source changed while it was copied") from error
+
+
+def _of_stored_form(name: str) -> bool:
+    """Whether an attribute tells how the bytes are stored, and so belongs to them."""
+    return name == COMPRESSION or name.startswith(CRYPT_PREFIX)
 
 
 def _same_class(gw: Gateway, src: ObjectState, bucket: Bucket, rule: PlacementRule) -> bool:

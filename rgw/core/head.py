@@ -22,6 +22,7 @@ from rgw.core.state import (
     STORAGE_CLASS,
     TAIL_TAG,
     ObjectState,
+    compression_of,
     is_olh_only,
     load,
     text,
@@ -79,14 +80,16 @@ def with_acl(attrs: dict[str, bytes], owner: UserInfo | None) -> dict[str, bytes
 
 
 def entry_meta(attrs: dict[str, bytes], size: int, mtime: int) -> DirEntryMeta:
-    """What the bucket index tells of an object."""
+    """What the bucket index tells of an object; ``size`` is that of its stored bytes."""
     owner, display = "", ""
+    compression = compression_of(attrs)
     if ACL in attrs:
         policy = AccessControlPolicy.decode(attrs[ACL])
         owner, display = policy.owner.id, policy.owner.display_name
     return DirEntryMeta(
         category=1, size=size, mtime=mtime, etag=text(attrs.get(ETAG)), owner=owner, owner_display_name=display,
-        content_type=text(attrs.get(CONTENT_TYPE)), accounted_size=size, user_data="", storage_class=text(attrs.get(STORAGE_CLASS)),
+        content_type=text(attrs.get(CONTENT_TYPE)),
+        accounted_size=size if compression is None else compression.orig_size, user_data="", storage_class=text(attrs.get(STORAGE_CLASS)),
         appendable=False,
     )
 
@@ -144,7 +147,7 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
                     lost = _state(write, gw, tag, time.time_ns(), before)
                     return lost, False
         settled = True
-        await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.size, state.mtime), write.remove_objs)
+        await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.stored_size, state.mtime), write.remove_objs)
     finally:
         if not settled and not write.may_exist:
             await change.cancel()
@@ -153,10 +156,15 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     return state, True
 
 
+def _size(attrs: dict[str, bytes], manifest: ObjManifest) -> int:
+    compression = compression_of(attrs)
+    return manifest.obj_size if compression is None else compression.orig_size
+
+
 def _state(write: HeadWrite, gw: Gateway, tag: str, mtime: int, place: ObjectState) -> ObjectState:
     attrs = _attrs(write, tag)
     return ObjectState(
-        bucket=write.bucket, key=write.key, version_id="", size=write.manifest.obj_size, mtime=mtime, attrs=attrs, manifest=write.manifest,
+        bucket=write.bucket, key=write.key, version_id="", size=_size(attrs, write.manifest), mtime=mtime, attrs=attrs, manifest=write.manifest,
         head_pool=place.head_pool, head_oid=place.head_oid, head_locator=place.head_locator, head_size=len(write.data or b""),
         parts=part_ranges(write.manifest),
     )
@@ -200,7 +208,7 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
         write.may_exist = False
         raise
     return ObjectState(
-        bucket=write.bucket, key=write.key, version_id="", size=write.manifest.obj_size, mtime=mtime, attrs=attrs, manifest=write.manifest,
+        bucket=write.bucket, key=write.key, version_id="", size=_size(attrs, write.manifest), mtime=mtime, attrs=attrs, manifest=write.manifest,
         head_pool=ioctx, head_oid=oid, head_locator=locator, version=version, head_size=len(write.data or b""),
         parts=part_ranges(write.manifest),
     )

@@ -106,7 +106,7 @@ class Objects:
         finally:
             if not done:
                 await change.cancel()
-        await change.complete(state.head_pool.pool_id, version, entry_meta(attrs, state.size, mtime))
+        await change.complete(state.head_pool.pool_id, version, entry_meta(attrs, state.stored_size, mtime))
         return ObjectState(
             bucket=state.bucket, key=state.key, version_id=state.version_id, size=state.size, mtime=mtime, attrs=attrs,
             manifest=state.manifest, head_pool=state.head_pool, head_oid=state.head_oid, head_locator=state.head_locator,

@@ -47,7 +47,7 @@ async def copy_part(gw: Gateway, upload: Upload, number: int, src: ObjectState, 
     S3Error NoSuchUpload, NotImplemented (a transformed source), OperationAborted if the source changes meanwhile.
     """
     src.require_readable()
-    found = [] if src.manifest is None else list(pieces(src.manifest, offset, length))
+    found = [] if src.manifest is None or src.compression is not None else list(pieces(src.manifest, offset, length))
     if not any(not piece.head for piece in found) or len(found) > gw.options.rgw_part_copy_max_pieces:
         return await _really(gw, upload, number, src, offset, length)
     if gw.options.rgw_part_copy_etag == "md5":

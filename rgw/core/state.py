@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rgw.core import places
+from rgw.core.compression import NONE, original_parts
 from rgw.core.manifest import part_ranges
 from rgw.errors import S3Error
 from rgw.formats import names
@@ -55,7 +56,8 @@ def with_nul(value: str) -> bytes:
 class ObjectState:
     """An object as its head tells. ``attrs`` are the head's raw xattrs; ``head_data`` its prefetched start, None if not asked for.
 
-    ``version`` is the head's user version, ``mtime`` ns, ``instance`` the RADOS name's version ("" for plain objects and the null version).
+    ``size`` is what clients see, ``version`` the head's user version, ``mtime`` ns, ``instance`` the RADOS name's version ("" for plain
+    objects and the null version).
     """
 
     bucket: Bucket
@@ -106,17 +108,26 @@ class ObjectState:
         return Obj(self.bucket.info.bucket, "", self.key, self.instance)
 
     @property
-    def transformed(self) -> bool:
-        """Whether the bytes are stored compressed or encrypted (by radosgw)."""
-        if any(name.startswith(CRYPT_PREFIX) for name in self.attrs):
-            return True
-        raw = self.attrs.get(COMPRESSION)
-        return raw is not None and CompressionInfo.decode(raw).compression_type not in ("", "none")
+    def stored_size(self) -> int:
+        """Bytes that the object takes in RADOS; less than ``size`` where radosgw compressed it."""
+        return self.head_size if self.manifest is None else self.manifest.obj_size
+
+    @property
+    def compression(self) -> CompressionInfo | None:
+        """How radosgw compressed the object; None if it did not."""
+        return compression_of(self.attrs)
 
     def require_readable(self) -> None:
-        """NotImplemented if the bytes are stored transformed."""
-        if self.transformed:
-            raise S3Error("NotImplemented", "objects stored compressed or encrypted cannot be read by this gateway yet")
+        """NotImplemented if the bytes are stored encrypted."""
+        if any(name.startswith(CRYPT_PREFIX) for name in self.attrs):
+            raise S3Error("NotImplemented", "objects stored encrypted cannot be read by this gateway yet")
+
+
+def compression_of(attrs: dict[str, bytes]) -> CompressionInfo | None:
+    """What a head's xattrs say of its compression; None if it is not compressed."""
+    raw = attrs.get(COMPRESSION)
+    info = CompressionInfo.decode(raw) if raw is not None else None
+    return None if info is None or info.compression_type in NONE else info
 
 
 def is_olh_only(attrs: dict[str, bytes]) -> bool:
@@ -132,8 +143,12 @@ def _from_result(bucket: Bucket, key: str, version_id: str, instance: str, ioctx
     listed = result.xattrs.get(PARTS)
     if listed is not None:
         parts = _parse_parts(text(listed))
+    size = result.size if manifest is None else manifest.obj_size
+    compression = compression_of(result.xattrs)
+    if compression is not None:
+        size, parts = compression.orig_size, original_parts(compression, parts) if parts else None
     return ObjectState(
-        bucket=bucket, key=key, version_id=version_id, size=result.size if manifest is None else manifest.obj_size, mtime=result.mtime,
+        bucket=bucket, key=key, version_id=version_id, size=size, mtime=result.mtime,
         attrs=result.xattrs, manifest=manifest, head_pool=ioctx, head_oid=oid, head_locator=loc, instance=instance, version=result.version,
         head_size=result.size, head_data=result.data if prefetched else None, parts=parts,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rgw.core import places
+from rgw.core.compression import NONE
 from rgw.core.index import IndexKey
 from rgw.core.manifest import Piece, pieces, stripe_name
 from rgw.core.state import LONGEST_ID, MANIFEST, STORAGE_CLASS, text
@@ -13,7 +14,7 @@ from rgw.errors import S3Error
 from rgw.formats import names
 from rgw.formats.acl import AccessControlPolicy, AclOwner
 from rgw.formats.basics import Obj, PlacementRule
-from rgw.formats.obj import MultipartUploadInfo, ObjManifest, UploadPartInfo
+from rgw.formats.obj import CompressionInfo, MultipartUploadInfo, ObjManifest, UploadPartInfo
 from rgw.store import errors as store_errors
 from rgw.store.interface import IoCtx, ReadOp
 
@@ -78,7 +79,7 @@ class Upload:
 
 @dataclass(slots=True)
 class Part:
-    """An uploaded part: ``checksums`` maps an algorithm in lower case to base64 text; ``info`` is its record."""
+    """An uploaded part of ``size`` bytes as sent: ``checksums`` maps an algorithm in lower case to base64 text; ``info`` is its record."""
 
     number: int
     size: int
@@ -91,6 +92,16 @@ class Part:
     def manifest(self) -> ObjManifest:
         assert self.info is not None
         return self.info.manifest
+
+    @property
+    def cs_info(self) -> CompressionInfo:
+        assert self.info is not None
+        return self.info.cs_info
+
+    @property
+    def stored_size(self) -> int:
+        """Bytes that the part takes in RADOS, its own or others'."""
+        return self.size if self.by_reference else self.manifest.obj_size
 
     @property
     def by_reference(self) -> bool:
@@ -167,7 +178,8 @@ async def read_parts(upload: Upload, marker: int = 0, limit: int | None = None) 
 
 def _part(value: bytes) -> Part:
     info = UploadPartInfo.decode(value)
-    return Part(info.num, info.size, info.etag, info.modified, info=info)
+    size = info.accounted_size if info.cs_info.compression_type not in NONE else info.size
+    return Part(info.num, size, info.etag, info.modified, info=info)
 
 
 async def _add_sums(upload: Upload, parts: list[Part]) -> None:

@@ -239,7 +239,7 @@ def act(s3: Any) -> None:
     s3.put_bucket_lifecycle_configuration(Bucket="other", LifecycleConfiguration={"Rules": [
         {"ID": "r", "Prefix": "tmp/", "Status": "Enabled", "Expiration": {"Days": 30}}]})
     s3.put_bucket_acl(Bucket="other", ACL="authenticated-read")
-    for n in range(12):
+    for _ in range(12):
         s3.put_object(Bucket="plain", Key="gone", Body=bytes(5 * MIB))
     s3.delete_object(Bucket="plain", Key="gone")
 
