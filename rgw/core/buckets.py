@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rgw.core.index import BucketIndex, shard_names
@@ -32,8 +32,10 @@ log = logging.getLogger(__name__)
 Headers = list[DirHeader]
 
 ACL_XATTR = "user.rgw.acl"
+LC_XATTR = "user.rgw.lc"
 FLAG_SUSPENDED, FLAG_VERSIONED, FLAG_VERSIONS_SUSPENDED, FLAG_OBJECT_LOCK = 1, 2, 4, 0x20
 _RETRIES = 10
+_numbers = itertools.count(1)  # of the process, for gateways may share a store
 _MODIFY_RETRIES = 50
 
 
@@ -48,6 +50,7 @@ class Bucket:
     entry: SystemObject
     instance: SystemObject
     index_ioctx: IoCtx
+    shard_states: dict[str, bytes] = field(default_factory=dict)  # what is believed of reshards of the index shards
 
     @property
     def name(self) -> str:
@@ -125,7 +128,7 @@ class Buckets:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._known: dict[str, Bucket] = {}
-        self._numbers = itertools.count(1)
+        self._looks: dict[tuple[str, str], asyncio.Task[Bucket | None]] = {}
 
     def cached(self, name: str, tenant: str = "") -> Bucket | None:
         """The bucket if it is in memory and fresh: no waiting."""
@@ -171,11 +174,38 @@ class Buckets:
 
     async def reload(self, bucket: Bucket) -> None:
         """Reads the bucket anew into ``bucket``. NoSuchBucket if it is gone, or another one has its name now."""
-        new = await self._load(bucket.name, bucket.tenant, fresh=True)
+        self._adopt(bucket, await self._load(bucket.name, bucket.tenant, fresh=True))
+
+    async def follow(self, bucket: Bucket) -> None:
+        """As ``reload`` if the name stands for another instance by now. The many changes that wait for one reshard share a look."""
+        key = (entry_oid(bucket.name, bucket.tenant), bucket.bucket_id)
+        look = self._looks.get(key)
+        if look is None:
+            look = self._looks[key] = asyncio.ensure_future(self._look(*key, bucket.name, bucket.tenant))
+            look.add_done_callback(lambda _: self._looks.pop(key, None))
+        new = await asyncio.shield(look)
+        if new is not None:
+            self._adopt(bucket, new)
+
+    async def _look(self, oid: str, bucket_id: str, name: str, tenant: str) -> Bucket | None:
+        try:
+            entry = await self._gateway.metadata.get(self._gateway.zone.meta_root, oid, fresh=True)
+        except NotFound:
+            raise S3Error("NoSuchBucket", BucketName=name) from None
+        if BucketEntryPoint.decode(entry.data).bucket.bucket_id == bucket_id:
+            return None
+        return await self._load(name, tenant, fresh=True)
+
+    @staticmethod
+    def _adopt(bucket: Bucket, new: Bucket) -> None:
         if new.marker != bucket.marker:
             raise S3Error("NoSuchBucket", BucketName=bucket.name)
         bucket.info, bucket.attrs, bucket.version = new.info, new.attrs, new.version
         bucket.entry, bucket.instance, bucket.index_ioctx = new.entry, new.instance, new.index_ioctx
+
+    def new_id(self) -> str:
+        """A bucket id that no other bucket or instance has."""
+        return f"{self._gateway.zone.id}.{self._gateway.cluster.instance_id}.{next(_numbers)}"
 
     async def create(
         self, name: str, owner: UserInfo, acl: AccessControlPolicy, *, placement: str = "", object_lock: bool = False,
@@ -197,14 +227,14 @@ class Buckets:
         if rule.name not in zone.params.placement_pools:
             raise S3Error("InvalidLocationConstraint")
         now = time.time_ns()
-        bucket_id = f"{zone.id}.{self._gateway.cluster.instance_id}.{next(self._numbers)}"
+        bucket_id = self.new_id()
         shards = self._gateway.options.rgw_override_bucket_index_max_shards or zone.index_shards
         bucket_name = BucketName(name=name, marker=bucket_id, bucket_id=bucket_id, tenant=user.tenant)
         info = BucketInfo(
             bucket=bucket_name, owner=user, flags=FLAG_VERSIONED | FLAG_OBJECT_LOCK if object_lock else 0, zonegroup=zone.zonegroup_id,
             creation_time=now, placement_rule=PlacementRule(rule.name, rule.storage_class), layout=BucketLayout.new(shards),
         )
-        await self._create_shards(rule, bucket_id, shards)
+        await self.create_shards(self._gateway.index_pool(rule), bucket_id, shards)
         metadata = self._gateway.metadata
         xattrs = {ACL_XATTR: acl.encode(), **(attrs or {})}
         await metadata.create(zone.meta_root, instance_oid(bucket_name), info.encode(), xattrs)
@@ -213,12 +243,12 @@ class Buckets:
             await metadata.create(zone.meta_root, entry_oid(name, user.tenant), point.encode())
         except Exists:
             await metadata.remove(zone.meta_root, instance_oid(bucket_name))
-            await self._remove_shards(self._gateway.index_pool(rule), bucket_id, shards)
+            await self.remove_shards(self._gateway.index_pool(rule), bucket_id, shards)
             winner = await self._existing(name, owner)
             if winner is None:  # and the winner has deleted it again
                 raise S3Error("OperationAborted") from None
             return winner, False
-        await self._link(point)
+        await self.link(point)
         return await self.get(name, user.tenant), True
 
     async def _existing(self, name: str, owner: UserInfo) -> Bucket | None:
@@ -233,7 +263,7 @@ class Buckets:
             raise S3Error("BucketAlreadyExists", BucketName=name)
         listed, _ = await self.list(owner, prefix=name, max_buckets=1)
         if not listed or listed[0].bucket.name != name:  # a creation died before it came to this
-            await self._link(BucketEntryPoint.decode(bucket.entry.data))
+            await self.link(BucketEntryPoint.decode(bucket.entry.data))
         return bucket
 
     async def _check_count(self, owner: UserInfo) -> None:
@@ -251,21 +281,22 @@ class Buckets:
                 return
             marker = page[-1].bucket.name
 
-    async def _create_shards(self, rule: PlacementRule, bucket_id: str, count: int) -> None:
-        ioctx = self._gateway.index_pool(rule)
+    async def create_shards(self, ioctx: IoCtx, bucket_id: str, count: int) -> None:
+        """Makes the empty index of a bucket instance."""
         op = WriteOp().create(exclusive=True).call(classes.BUCKET_INIT_INDEX())
-        await self._each(shard_names(bucket_id, count), lambda oid: ioctx.write(oid, op))
+        await self.each(shard_names(bucket_id, count), lambda oid: ioctx.write(oid, op))
 
-    async def _remove_shards(self, ioctx: IoCtx, bucket_id: str, count: int) -> None:
+    async def remove_shards(self, ioctx: IoCtx, bucket_id: str, count: int) -> None:
+        """Removes the index of a bucket instance, or what is there of it."""
         async def remove(oid: str) -> None:
             try:
                 await ioctx.write(oid, WriteOp().remove())
             except NotFound:
                 log.debug("index object %s is gone already", oid)
 
-        await self._each(shard_names(bucket_id, count), remove)
+        await self.each(shard_names(bucket_id, count), remove)
 
-    async def _each(self, oids: Iterable[str], work: Callable) -> list:  # type: ignore[type-arg]
+    async def each(self, oids: Iterable[str], work: Callable) -> list:  # type: ignore[type-arg]
         """Runs ``work`` on each index object, so many at a time."""
         limit = asyncio.Semaphore(self._gateway.options.rgw_bucket_index_max_aio)
 
@@ -275,7 +306,8 @@ class Buckets:
 
         return list(await asyncio.gather(*(one(oid) for oid in oids)))
 
-    async def _link(self, point: BucketEntryPoint) -> None:
+    async def link(self, point: BucketEntryPoint) -> None:
+        """Enters a bucket, or its new instance, in its owner's list."""
         entry = UserBucketEntry(bucket=_user_bucket(point.bucket), creation_time=point.creation_time, user_stats_sync=True)
         await self._set_buckets_info(point.owner, [entry], add=True)
 
@@ -349,7 +381,7 @@ class Buckets:
 
         for attempt in range(_RETRIES):
             try:
-                return await self._each(index.shards(), header)
+                return await self.each(index.shards(), header)
             except NotFound:
                 await self.reload(bucket)
                 await asyncio.sleep(0.01 * attempt)
@@ -374,13 +406,15 @@ class Buckets:
             await metadata.remove(pool, instance_oid(bucket.info.bucket))
         except NotFound:
             log.warning("bucket %s: its instance object was gone already", bucket.name)
-        await self._remove_shards(bucket.index_ioctx, bucket.bucket_id, bucket.num_shards)
+        await self.remove_shards(bucket.index_ioctx, bucket.bucket_id, bucket.num_shards)
         ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
         request = cls_user.RemoveBucketOp(bucket=_user_bucket(bucket.info.bucket))
         try:
             await ioctx.write(f"{bucket.owner.text()}.buckets", WriteOp().assert_exists().call(classes.USER_REMOVE_BUCKET(request)))
         except NotFound:
             log.debug("bucket %s was not in its owner's list", bucket.name)
+        if LC_XATTR in bucket.attrs:
+            await self._gateway.lifecycle.forget(bucket)
 
     async def _has_entries(self, bucket: Bucket) -> bool:
         """Objects, versions, delete markers. Uploads in progress do not count, as in S3."""

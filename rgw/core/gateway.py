@@ -11,6 +11,8 @@ from rgw.core.gc import GarbageCollector
 from rgw.core.listing import Listings
 from rgw.core.metadata import Metadata
 from rgw.core.options import Options
+from rgw.core.reshard import Resharder
+from rgw.core.reshard_queue import ReshardQueue
 from rgw.core.users import Users
 from rgw.core.zone import ZoneConfig, load_zone
 from rgw.formats.basics import PlacementRule, Pool
@@ -34,6 +36,8 @@ class Gateway:
         self.buckets = Buckets(self)
         self.listing = Listings(self)
         self.gc = GarbageCollector(self)
+        self.resharder = Resharder(self)
+        self.reshard_queue = ReshardQueue(self)
 
     @cached_property
     def objects(self) -> Objects:
@@ -62,6 +66,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Stops background work and takes the watches back."""
+        await self.reshard_queue.stop()
         await self.gc.stop()
         await self.metadata.stop()
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from rgw.core.reshard_marks import STATE, is_blocked, marks
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
 from rgw.formats.index import ClsObjKey, DirEntryMeta, EntryVer
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
 from rgw.store.classcall import ClassCall
-from rgw.store.errors import ClassError, NotFound
+from rgw.store.errors import Cancelled, ClassError, NotFound
 from rgw.store.interface import IoCtx, ReadOp, ReadResult, WriteOp, WriteResult
 
 if TYPE_CHECKING:
@@ -26,7 +27,15 @@ log = logging.getLogger(__name__)
 
 OP_ADD, OP_DEL, OP_CANCEL = 0, 1, 2
 RESHARDING = -2300  # what the guard answers, radosgw's ERR_BUSY_RESHARDING
-_MISSING_SHARD_RETRIES = 10
+_GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING))
+_STATE_STEP = 1  # of a change's operation: the comparison of the state
+_MISSING_SHARD_RETRIES = 20
+_LOOK_DELAY, _QUICK_LOOKS, _SLOW_DELAY = 0.002, 200, 0.1  # seconds between looks whether a reshard is over: ours blocks for milliseconds
+_RECOVERY_DELAY, _RECOVERY_LOOKS = 3.0, 20  # seconds after which a change asks whether the one who reshards has died, and how often
+
+
+class _Resharding(Exception):
+    """The shard is blocked: the bucket is about to be switched to its new index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,8 @@ class BucketIndex:
         except NotFound:
             if op != OP_DEL:
                 raise
+        if op == OP_ADD:
+            self._gateway.reshard_queue.grew(self._bucket)
 
     async def cancel(self, tag: str, key: IndexKey, *, remove: Sequence[IndexKey] = ()) -> None:
         """Takes a prepared change back."""
@@ -114,47 +125,75 @@ class BucketIndex:
 
         NotFound is the class method's own. S3Error NoSuchBucket if the bucket is gone, SlowDown if a reshard takes too long.
         """
-        async def attempt() -> WriteResult:
+        async def attempt(oid: str, state: bytes) -> WriteResult:
             call: ClassCall = make_call() if callable(make_call) and not isinstance(make_call, ClassCall) else make_call
-            guard = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING))
-            op = WriteOp().assert_exists().call(guard).call(call)
-            return await self.ioctx.write(self.shard(shard_key), op)
+            if is_blocked(state):
+                raise _Resharding
+            op = WriteOp().assert_exists().cmpxattr(STATE, state)
+            if not state:
+                op.call(_GUARD)
+            op.call(call)
+            if state:
+                op.omap_set(marks(call, self._gateway.cluster.instance_id))
+            return await self.ioctx.write(oid, op)
 
-        return await self._following(shard_key, attempt)
+        return await self._following(shard_key, attempt, changes=True)
 
     async def read(self, shard_key: str, op: ReadOp) -> ReadResult:
         """Reads from the shard of ``shard_key``; put ``assert_exists()`` first. NotFound is the class method's own."""
-        return await self._following(shard_key, lambda: self.ioctx.read(self.shard(shard_key), op))
+        return await self._following(shard_key, lambda oid, _: self.ioctx.read(oid, op), changes=False)
 
-    async def _following(self, shard_key: str, attempt: Any) -> Any:
-        deadline = monotonic() + self._gateway.options.rgw_reshard_wait_timeout
-        missing, delay = 0, 0.02
+    async def _following(self, shard_key: str, attempt: Any, *, changes: bool) -> Any:
+        """Runs ``attempt(shard object, state of it)`` until it is no reshard that refuses it. Others may learn more meanwhile."""
+        started = monotonic()
+        missing, looks = 0, 0
         while True:
+            known, oid = self._bucket.bucket_id, self.shard(shard_key)
+            state = self._bucket.shard_states.get(oid, b"")
             try:
-                return await attempt()
+                return await attempt(oid, state)
             except NotFound as error:
-                if not await self._shard_missing(error, shard_key):
+                if not await self._shard_missing(error, oid):
                     raise
                 missing += 1
                 if missing > _MISSING_SHARD_RETRIES:
                     raise S3Error("NoSuchBucket", BucketName=self._bucket.name) from error
-            except ClassError as error:
-                if error.code != RESHARDING:
+            except Cancelled as error:
+                if not changes or (await self._learn_state(oid) == state and error.step != _STATE_STEP):
                     raise
-                if monotonic() > deadline:
+                continue
+            except (_Resharding, ClassError) as error:
+                if isinstance(error, ClassError) and error.code != RESHARDING:
+                    raise
+                waited = monotonic() - started
+                if waited > self._gateway.options.rgw_reshard_wait_timeout:
                     log.warning("bucket %s: still being resharded, giving up", self._bucket.name)
                     raise S3Error("SlowDown") from error
-            known = self._bucket.bucket_id
-            await self._gateway.buckets.reload(self._bucket)
+                if waited > _RECOVERY_DELAY and looks % _RECOVERY_LOOKS == 0:
+                    await self._gateway.resharder.recover(self._bucket)  # does nothing while the one who reshards is alive
             if self._bucket.bucket_id == known:
-                await asyncio.sleep(delay)
-                delay = min(delay * 1.5, 1.0)
+                await self._gateway.buckets.follow(self._bucket)
+            if self._bucket.bucket_id == known:
+                quick = looks < _QUICK_LOOKS
+                await asyncio.sleep(_LOOK_DELAY if quick else _SLOW_DELAY)
+                looks += 1
+                if not quick or looks % 10 == 0:  # a reshard that is given up leaves the bucket as it was
+                    await self._learn_state(oid)
 
-    async def _shard_missing(self, error: NotFound, shard_key: str) -> bool:
+    async def _learn_state(self, oid: str) -> bytes | None:
+        """Reads how far a reshard of the shard is; None without the shard."""
+        try:
+            state = (await self.ioctx.read(oid, ReadOp().assert_exists().getxattrs())).xattrs.get(STATE, b"")
+        except NotFound:
+            return None
+        self._bucket.shard_states[oid] = state
+        return state
+
+    async def _shard_missing(self, error: NotFound, oid: str) -> bool:
         if error.step is not None:
             return error.step == 0
         try:
-            await self.ioctx.read(self.shard(shard_key), ReadOp().stat())
+            await self.ioctx.read(oid, ReadOp().stat())
         except NotFound:
             return True
         return False

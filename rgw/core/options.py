@@ -40,6 +40,14 @@ OPTIONS: dict[str, Option] = {
     "rgw_override_bucket_index_max_shards": Option("int", 0, "index shards of new buckets; 0: the zone's value"),
     "rgw_max_objs_per_shard": Option("int", 100_000, "objects in an index shard above which a bucket is resharded"),
     "rgw_dynamic_resharding": Option("bool", True, "reshard growing buckets"),
+    "rgw_max_dynamic_shards": Option("int", 1999, "most index shards that dynamic resharding gives a bucket"),
+    "rgw_safe_max_objects_per_shard": Option("int", 102_400, "objects in an index shard that bucket limit check finds too many"),
+    "rgw_shard_warning_threshold": Option("float", 90.0, "percent of the safe number of objects in a shard at which it warns"),
+    "rgw_reshard_thread_interval": Option("float", 600.0, "seconds between two looks at the reshard queue"),
+    "rgw_reshard_num_logs": Option("int", 16, "objects that the reshard queue is spread over"),
+    "rgw_reshard_bucket_lock_duration": Option("float", 30.0, "seconds after which a reshard whose gateway died may be taken over"),
+    "rgw_reshard_batch_size": Option("int", 256, "index entries copied in one step of a reshard"),
+    "rgw_reshard_rest": Option("float", 1.0, "seconds of rest after each second of copying in a reshard, for the sake of requests"),
     "rgw_reshard_wait_timeout": Option("float", 60.0, "seconds that a change waits for a reshard of its bucket before 503 SlowDown"),
     "rgw_list_bucket_min_readahead": Option("int", 8, "fewest entries asked of one index shard"),
     "rgw_bucket_index_max_aio": Option("int", 128, "index shards asked at the same time"),
@@ -117,7 +125,8 @@ class Options:
             else:
                 self.unknown[name] = str(value)
         for name in ("rgw_gc_max_objs", "rgw_num_control_oids", "rgw_max_chunk_size", "rgw_obj_stripe_size", "rgw_gc_max_trim_chunk",
-                     "rgw_gc_max_concurrent_io", "rgw_bucket_index_max_aio", "rgw_gc_processor_period"):
+                     "rgw_gc_max_concurrent_io", "rgw_bucket_index_max_aio", "rgw_gc_processor_period", "rgw_reshard_num_logs", "rgw_reshard_batch_size",
+                     "rgw_max_objs_per_shard", "rgw_reshard_thread_interval", "rgw_reshard_bucket_lock_duration"):
             if int(self._values[name]) < 1:
                 raise ValueError(f"{name} must be at least 1")
 
