@@ -10,6 +10,7 @@ from rgw.core.head import existing_head, free_tail, require_unversioned, shown_e
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.state import IDTAG, OLH_PREFIX
+from rgw.errors import S3Error
 from rgw.formats.cls_rgw import ObjRemoveOp
 from rgw.formats.index import DirEntryMeta
 from rgw.store import classes
@@ -34,21 +35,24 @@ async def delete(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", co
         check(conditions, shown_etag(state))
         if state is None:
             return False
+        if conditions is not None and conditions.idtag is not None and state.idtag != conditions.idtag:
+            raise S3Error("PreconditionFailed")
         change = await IndexChange.prepare(gw, bucket, IndexKey.of(key), delete=True, tag="_" + gw.new_tag())
         op = WriteOp().cmpxattr(IDTAG, state.idtag).call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
-        removed = False
         try:
-            await state.head_pool.write(state.head_oid, op, locator=state.head_locator)
-            removed = True
+            version = (await state.head_pool.write(state.head_oid, op, locator=state.head_locator)).version
+        except (store_errors.TimedOut, store_errors.Unavailable):
+            raise  # it may be removed: the entry stays in doubt, and listings ask the head
         except store_errors.NotFound:
-            removed = True  # another delete was faster; the index entry may be left over, so that is completed too
-            state.manifest = None
+            await change.cancel()
+            return False  # another delete was faster, and ends its own change of the index
         except store_errors.Cancelled:
+            await change.cancel()
             continue  # replaced or changed since it was read: look again
-        finally:
-            if not removed:
-                await change.cancel()
-        await change.complete(state.head_pool.pool_id, 0, DirEntryMeta(category=0, mtime=time.time_ns()))
-        if state.manifest is not None:
-            await free_tail(gw, state)
+        except BaseException:
+            await change.cancel()
+            raise
+        # With the version of the removal: an object that was written since keeps its entry.
+        await change.complete(state.head_pool.pool_id, version, DirEntryMeta(category=0, mtime=time.time_ns()))
+        await free_tail(gw, state)
         return True

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from rgw.core.index_repair import is_doubtful, settled
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
-from rgw.formats.index import ClsObjKey, DirEntry
+from rgw.formats.index import ClsObjKey, DirEntry, DirHeader
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
 from rgw.store.errors import ClassError, NotFound
-from rgw.store.interface import IoCtx, ReadOp
+from rgw.store.interface import ReadOp
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
@@ -42,8 +43,10 @@ class Listing:
 class _Shard:
     """The visible entries of one shard, in order, fetched page by page. Names in it are index names."""
 
-    def __init__(self, ioctx: IoCtx, oid: str, request: cls_rgw.ListOp, *, hide_namespaces: bool) -> None:
-        self._ioctx = ioctx
+    def __init__(self, gateway: Gateway, bucket: Bucket, oid: str, request: cls_rgw.ListOp, *, hide_namespaces: bool) -> None:
+        self._gateway = gateway
+        self._bucket = bucket
+        self._ioctx = bucket.index.ioctx
         self._oid = oid
         self._request = request
         self._hide = hide_namespaces
@@ -72,8 +75,11 @@ class _Shard:
         start = reply.marker if reply.truncated else None
         page: list[DirEntry] = []
         entry = None
+        doubtful = False
         for entry in reply.dir.entries.values():
-            if entry.flags & _FLAG_COMMON_PREFIX == 0 and not entry.exists and not entry.flags & _FLAG_DELETE_MARKER:
+            if is_doubtful(entry):
+                doubtful = True
+            elif entry.flags & _FLAG_COMMON_PREFIX == 0 and not entry.exists and not entry.flags & _FLAG_DELETE_MARKER:
                 continue
             if self._hide and entry.name.startswith("_") and not entry.name.startswith("__"):
                 # a namespace (uploads in progress): go on behind all of them, they lie around the escaped names "__..."
@@ -88,8 +94,18 @@ class _Shard:
             if start.name == self._request.start_obj.name and start.instance == self._request.start_obj.instance and not page:
                 self._more = False  # a marker that does not move would never end
             self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
+        if doubtful:
+            page = await self._settled(page, reply.dir.header)
         page.reverse()
         self.page = page
+
+    async def _settled(self, page: list[DirEntry], header: DirHeader) -> list[DirEntry]:
+        """The page with what the heads say of entries that are not sure."""
+        unsure = [number for number, entry in enumerate(page) if is_doubtful(entry)]
+        shown: list[DirEntry | None] = list(page)
+        for number, entry in zip(unsure, await settled(self._gateway, self._bucket, [page[n] for n in unsure], header), strict=True):
+            shown[number] = entry
+        return [entry for entry in shown if entry is not None]
 
     def skip_behind(self, name: str) -> None:
         """Goes on after all names that begin with ``name``, without reading them where they are not read yet."""
@@ -150,7 +166,7 @@ class Listings:
             num_entries=count, filter_prefix=prefix, start_obj=ClsObjKey(name=marker, instance=version or ""),
             list_versions=version is not None, delimiter=delimiter,
         )
-        return [_Shard(bucket.index.ioctx, oid, request, hide_namespaces=hide) for oid in oids]
+        return [_Shard(self._gateway, bucket, oid, request, hide_namespaces=hide) for oid in oids]
 
     async def _ordered(self, bucket: Bucket, prefix: str, delimiter: str, marker: str, version: str | None, max_keys: int) -> Listing:
         result = Listing()

@@ -2,6 +2,7 @@ import pytest
 
 from rgw.core.index import OP_ADD, OP_DEL, IndexKey
 from rgw.errors import S3Error
+from tests.core.helpers import put
 
 AWKWARD = ["_x", "__y", "_multipart_z", "a", "a/1", "a/2", "a/b/3", "a0", "A", "b+c", "ä", "\U0001f600", "zz/zz", "~"]
 
@@ -52,16 +53,16 @@ async def test_nothing_asked(gateway, filled):
     assert not page.entries and not page.truncated
 
 
-async def test_pending_and_removed(gateway, bucket, add_entries):
-    """An entry that is only announced is hidden; one that exists stays while a change of it is under way."""
-    await add_entries(bucket, "there")
+async def test_pending_and_removed(gateway, bucket, user):
+    """An entry that is only announced is hidden; one whose object exists stays while a change of it is under way."""
+    await put(gateway, bucket, "there", b"data", user)
     new, old = IndexKey.of("coming"), IndexKey.of("there")
     tag, other = gateway.new_tag(), gateway.new_tag()
     await bucket.index.prepare(OP_ADD, tag, new)
     await bucket.index.prepare(OP_DEL, other, old)
     assert shown(await gateway.listing.objects(bucket)) == ["there"]
     await bucket.index.cancel(tag, new)
-    await bucket.index.complete(OP_DEL, other, old, pool_id=1)
+    await bucket.index.complete(OP_DEL, other, old)
     assert shown(await gateway.listing.objects(bucket)) == []
 
 

@@ -1,0 +1,113 @@
+"""Index entries whose change is not finished, or never was because its gateway died: the object's head decides what a listing shows.
+
+What is found goes back to the index as a suggestion (formats page, 5.8), as radosgw's listings do. The class takes it only when no
+unfinished change of the entry is younger than the shard's tag timeout; younger ones are not even suggested, their gateway will finish.
+Entries of versions are left alone: their place in the listing is made by the versions' own log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.head import entry_meta, existing_head
+from rgw.core.index import RESHARDING, IndexKey
+from rgw.core.state import ObjectState, is_olh_only, text
+from rgw.core.uploads import load_upload
+from rgw.errors import S3Error
+from rgw.formats import cls_rgw, names
+from rgw.formats.index import ClsObjKey, DirEntry, DirEntryMeta, DirHeader, EntryVer
+from rgw.store import classes
+from rgw.store.errors import Cancelled, ClassError, NotFound
+from rgw.store.interface import ReadOp, WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+TAG_TIMEOUT = 120  # seconds, where the shard's header names none
+_FLAG_DELETE_MARKER = 4
+_PLAIN = 1  # the kind of entry that bi_get reads
+_LOOKS = 32  # heads looked at in one go
+_RESHARD_STATE = "user.gw.reshard"
+_GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING))
+
+
+def is_doubtful(entry: DirEntry) -> bool:
+    """Whether the entry may not tell the truth."""
+    return bool(entry.pending_map or not entry.exists) and not entry.flags and not entry.instance
+
+
+async def settled(gw: Gateway, bucket: Bucket, entries: list[DirEntry], header: DirHeader) -> list[DirEntry | None]:
+    """What the doubtful entries of one shard should be: as their heads tell, None where there is no object. Suggests it to the index."""
+    limit = asyncio.Semaphore(_LOOKS)
+
+    async def one(entry: DirEntry) -> DirEntry | None:
+        async with limit:
+            return await _settle(gw, bucket, entry, (header.tag_timeout or TAG_TIMEOUT) * 1_000_000_000)
+
+    return list(await asyncio.gather(*(one(entry) for entry in entries)))
+
+
+async def _settle(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) -> DirEntry | None:
+    namespace, name = names.parse_index_name(entry.name)
+    if namespace and not (namespace == "multipart" and name.endswith(".meta")):
+        return entry if entry.exists else None  # a part: its upload decides
+    now = time.time_ns()
+    if any(change.timestamp + timeout >= now for change in entry.pending_map.values()):
+        return await _true_entry(gw, bucket, entry, namespace, name)
+    place = IndexKey(entry.name, name if not namespace else name.rsplit(".", 2)[0])
+    try:  # the entry as it stands before the look at the head: a change in between makes the suggestion void
+        reply = (await bucket.index.ioctx.read(bucket.index.shard(place.shard_key), ReadOp().call(
+            classes.BI_GET(cls_rgw.BiGetOp(key=ClsObjKey(name=entry.name), type=_PLAIN))))).reply
+    except NotFound:
+        return await _true_entry(gw, bucket, entry, namespace, name)
+    found = await _true_entry(gw, bucket, entry, namespace, name)
+    if found is None:
+        change = cls_rgw.SuggestedChange(op=ord("r"), entry=entry)
+    else:
+        change = cls_rgw.SuggestedChange(op=ord("u"), entry=found)
+    op = WriteOp().assert_exists().cmpxattr(_RESHARD_STATE, b"").omap_cmp(reply.entry.idx.encode("utf-8", "surrogateescape"), reply.entry.data)
+    op.call(_GUARD).call(classes.DIR_SUGGEST_CHANGES(cls_rgw.SuggestChangesOp([change])))
+    try:
+        await bucket.index.ioctx.write(bucket.index.shard(place.shard_key), op)
+    except (Cancelled, NotFound):
+        log.debug("%s in bucket %s changed while it was looked at", entry.name, bucket.name)
+    except ClassError as error:
+        if error.code != RESHARDING:
+            raise
+    return found
+
+
+async def _true_entry(gw: Gateway, bucket: Bucket, entry: DirEntry, namespace: str, name: str) -> DirEntry | None:
+    if namespace:
+        return await _true_upload(gw, bucket, entry, name)
+    state = await existing_head(gw, bucket, name)
+    if state is None or is_olh_only(state.attrs):
+        return None
+    return _entry(entry, state, entry_meta(state.attrs, state.size, state.mtime))
+
+
+def _entry(entry: DirEntry, state: ObjectState, meta: DirEntryMeta) -> DirEntry:
+    return replace(
+        entry, exists=True, meta=meta, pending_map={}, ver=EntryVer(pool=state.head_pool.pool_id, epoch=state.version), tag=text(state.idtag))
+
+
+async def _true_upload(gw: Gateway, bucket: Bucket, entry: DirEntry, name: str) -> DirEntry | None:
+    key, upload_id, _ = name.rsplit(".", 2)
+    try:
+        upload = await load_upload(gw, bucket, key, upload_id)
+    except S3Error as error:
+        if error.code != "NoSuchUpload":
+            raise
+        return None
+    meta = entry_meta(upload.attrs, 0, upload.mtime)
+    meta.category = 3
+    pool = await places.extra_pool(gw, bucket)
+    return replace(entry, exists=True, meta=meta, pending_map={}, ver=EntryVer(pool=pool.pool_id, epoch=entry.ver.epoch))
