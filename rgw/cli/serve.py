@@ -105,6 +105,7 @@ async def run(choice: StoreChoice, sockets: list[socket.socket], tls: ssl.SSLCon
         gw = await Gateway.open(cluster, choice.load_options())
         try:
             gw.gc.start()
+            gw.lifecycle.start()
             gw.reshard_queue.start()
             server = Server(gw)
             await server.start(sockets, tls)

@@ -9,10 +9,11 @@ from rgw.errors import S3Error
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The raw header values of a conditional write; None where the header is absent."""
+    """The raw header values of a conditional write; None where the header is absent. ``idtag``: the state that a delete is meant for."""
 
     if_match: str | None = None
     if_none_match: str | None = None
+    idtag: bytes | None = None
 
     @property
     def any(self) -> bool:

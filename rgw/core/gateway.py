@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core.buckets import Buckets
 from rgw.core.gc import GarbageCollector
+from rgw.core.lifecycle import Lifecycle
 from rgw.core.listing import Listings
 from rgw.core.metadata import Metadata
 from rgw.core.options import Options
@@ -36,6 +37,7 @@ class Gateway:
         self.buckets = Buckets(self)
         self.listing = Listings(self)
         self.gc = GarbageCollector(self)
+        self.lifecycle = Lifecycle(self)
         self.resharder = Resharder(self)
         self.reshard_queue = ReshardQueue(self)
 
@@ -67,6 +69,7 @@ class Gateway:
     async def close(self) -> None:
         """Stops background work and takes the watches back."""
         await self.reshard_queue.stop()
+        await self.lifecycle.stop()
         await self.gc.stop()
         await self.metadata.stop()
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rgw.errors import S3Error
-from rgw.ops import acl, bucket, copy, delete, listing, multipart, object_read, object_write, service, tagging
+from rgw.ops import acl, bucket, copy, delete, lifecycle, listing, multipart, object_read, object_write, service, tagging
 from rgw.ops.access import READ, READ_ACP, WRITE, WRITE_ACP
 from rgw.ops.request import Request, Result
 
@@ -36,6 +36,9 @@ OPS: list[Op] = [
     Op("GetBucketTagging", "GET", "bucket", ("tagging",), handler=tagging.get_bucket, permission=READ_ACP),
     Op("PutBucketTagging", "PUT", "bucket", ("tagging",), handler=tagging.put_bucket, body=True, permission=WRITE_ACP),
     Op("DeleteBucketTagging", "DELETE", "bucket", ("tagging",), handler=tagging.delete_bucket, permission=WRITE_ACP),
+    Op("GetBucketLifecycleConfiguration", "GET", "bucket", ("lifecycle",), handler=lifecycle.get, permission=READ_ACP),
+    Op("PutBucketLifecycleConfiguration", "PUT", "bucket", ("lifecycle",), handler=lifecycle.put, body=True, permission=WRITE_ACP),
+    Op("DeleteBucketLifecycle", "DELETE", "bucket", ("lifecycle",), handler=lifecycle.delete, permission=WRITE_ACP),
     Op("ListMultipartUploads", "GET", "bucket", ("uploads",), handler=multipart.list_uploads, permission=READ),
     Op("ListObjectsV2", "GET", "bucket", ("list-type",), handler=listing.list_v2, permission=READ),
     Op("DeleteObjects", "POST", "bucket", ("delete",), handler=delete.delete_many, body=True, permission=WRITE),
@@ -72,7 +75,6 @@ def _unsupported(scope: str, rows: str) -> list[Op]:
 OPS += _unsupported("bucket", """
     PutBucketVersioning=versioning GetBucketPolicy=policy PutBucketPolicy=policy DeleteBucketPolicy=policy
     GetBucketPolicyStatus=policyStatus GetBucketCors=cors PutBucketCors=cors DeleteBucketCors=cors
-    GetBucketLifecycleConfiguration=lifecycle PutBucketLifecycleConfiguration=lifecycle DeleteBucketLifecycle=lifecycle
     GetBucketWebsite=website PutBucketWebsite=website DeleteBucketWebsite=website
     GetBucketEncryption=encryption PutBucketEncryption=encryption DeleteBucketEncryption=encryption
     GetBucketReplication=replication PutBucketReplication=replication DeleteBucketReplication=replication

@@ -1,0 +1,177 @@
+"""One run of a bucket's lifecycle rules over its objects, versions and uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rgw.core import lc_rules
+from rgw.core.conditions import Conditions
+from rgw.core.lc_rules import Clock, Item
+from rgw.core.state import ObjectState
+from rgw.core.transition import change_class
+from rgw.errors import S3Error
+from rgw.formats.basics import ObjTags
+from rgw.formats.index import DirEntry
+from rgw.formats.lifecycle import LcRule
+from rgw.formats.obj import ObjectLegalHold, ObjectRetention
+from rgw.store.errors import StoreError
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+TAGGING = "user.rgw.x-amz-tagging"
+_RETENTION, _LEGAL_HOLD = "user.rgw.object-retention", "user.rgw.object-legal-hold"
+_CURRENT, _DELETE_MARKER = 2, 4  # flags of index entries
+_PAGE = 1000
+_GONE = ("NoSuchKey", "NoSuchVersion", "NoSuchUpload", "PreconditionFailed", "OperationAborted")  # somebody else changed it: next time
+
+
+class BucketRun:
+    """``run`` does what is due. ``done`` counts it by kind; ``failed`` what the store or the gateway refused."""
+
+    def __init__(self, gateway: Gateway, bucket: Bucket, rules: list[LcRule], clock: Clock) -> None:
+        self._gateway = gateway
+        self._bucket = bucket
+        self._rules = [rule for rule in rules if rule.enabled]
+        self._clock = clock
+        self._limit = asyncio.Semaphore(gateway.options.rgw_lc_max_wp_worker)
+        self.done: Counter[str] = Counter()
+        self.failed = 0
+
+    async def run(self) -> None:
+        for prefix in lc_rules.common_prefixes(self._rules):
+            batch: list[Item] = []
+            async for item in self._items(prefix):
+                if any(lc_rules.fits(rule, item) for rule in self._rules):
+                    batch.append(item)
+                if len(batch) >= _PAGE:
+                    await self._each(batch)
+                    batch = []
+            await self._each(batch)
+        await self._uploads()
+
+    async def _each(self, batch: list[Item]) -> None:
+        async def one(item: Item) -> None:
+            async with self._limit:
+                try:
+                    await self._apply(item)
+                except (S3Error, StoreError) as error:
+                    if isinstance(error, S3Error) and error.code in _GONE:
+                        return
+                    self.failed += 1
+                    log.warning("lifecycle of %s/%s: %s", self._bucket.name, item.key, error)
+
+        await asyncio.gather(*(one(item) for item in batch))
+
+    async def _items(self, prefix: str) -> AsyncIterator[Item]:
+        if not self._bucket.versioned:
+            async for entry in self._entries(prefix, versions=False):
+                yield self._item(entry, entry.name)
+            return
+        group: list[DirEntry] = []
+        async for entry in self._entries(prefix, versions=True):
+            if group and entry.name != group[0].name:
+                for item in self._versions(group):
+                    yield item
+                group = []
+            group.append(entry)
+        for item in self._versions(group):
+            yield item
+
+    async def _entries(self, prefix: str, *, versions: bool) -> AsyncIterator[DirEntry]:
+        marker, version = "", ""
+        while True:
+            if versions:
+                page = await self._gateway.listing.versions(self._bucket, prefix, "", marker, version, _PAGE)
+            else:
+                page = await self._gateway.listing.objects(self._bucket, prefix, marker=marker, max_keys=_PAGE)
+            for entry in page.entries:
+                yield entry
+            if not page.truncated:
+                return
+            marker, version = page.next_marker, page.next_version_marker
+
+    @staticmethod
+    def _item(entry: DirEntry, key: str, version: str = "") -> Item:
+        meta = entry.meta
+        return Item(key, version, meta.mtime, meta.accounted_size, meta.storage_class)
+
+    def _versions(self, group: list[DirEntry]) -> list[Item]:
+        """The entries of one key, newest first, with what they know of each other."""
+        found: list[Item] = []
+        noncurrent, since = 0, 0
+        for entry in group:
+            current = bool(entry.flags & _CURRENT)
+            found.append(replace(
+                self._item(entry, entry.name, entry.instance or "null"), current=current, delete_marker=bool(entry.flags & _DELETE_MARKER),
+                alone=len(group) == 1, successor=since, newer=noncurrent))
+            noncurrent += not current
+            since = entry.meta.mtime
+        return found
+
+    async def _apply(self, item: Item) -> None:
+        rules = [rule for rule in self._rules if lc_rules.fits(rule, item)]
+        if lc_rules.action(rules, item, self._clock) is None:
+            return
+        if item.delete_marker:
+            await self._gateway.objects.delete(self._bucket, item.key, item.version)
+            self.done["delete markers removed"] += 1
+            return
+        version = "" if item.current else item.version
+        state = await self._gateway.objects.head(self._bucket, item.key, version)
+        raw = state.attrs.get(TAGGING)
+        tags = ObjTags.decode(raw).tags if raw is not None else []
+        # as it is now: it may have been written anew since it was listed
+        wanted = lc_rules.action([rule for rule in rules if lc_rules.tagged(rule, tags)], replace(item, mtime=state.mtime, size=state.size,
+                                 storage_class=state.storage_class or "STANDARD"), self._clock)
+        if wanted is None:
+            return
+        if wanted != lc_rules.EXPIRE:
+            await change_class(self._gateway, state, wanted)
+            self.done[f"moved to {wanted}"] += 1
+        elif item.current:
+            await self._gateway.objects.delete(self._bucket, item.key, "", Conditions(if_match=state.etag or "*", idtag=state.idtag))
+            self.done["expired"] += 1
+        elif not locked(state):
+            await self._gateway.objects.delete(self._bucket, item.key, item.version)
+            self.done["versions removed"] += 1
+
+    async def _uploads(self) -> None:
+        rules = [rule for rule in self._rules if rule.mp_expiration.given]
+        for prefix in lc_rules.common_prefixes(rules):
+            key, upload_id = "", ""
+            while True:
+                page = await self._gateway.multipart.list_uploads(self._bucket, prefix, "", key, upload_id, _PAGE)
+                for upload in page.uploads:
+                    if any(upload.key.startswith(rule.key_prefix) and self._clock.due(rule.mp_expiration, upload.initiated) for rule in rules):
+                        await self._abort(upload.key, upload.upload_id)
+                if not page.truncated:
+                    break
+                key, upload_id = page.next_key_marker, page.next_upload_id_marker
+
+    async def _abort(self, key: str, upload_id: str) -> None:
+        try:
+            await self._gateway.multipart.abort(self._bucket, key, upload_id)
+            self.done["uploads aborted"] += 1
+        except (S3Error, StoreError) as error:
+            if isinstance(error, S3Error) and error.code in _GONE:
+                return
+            self.failed += 1
+            log.warning("lifecycle of the upload %s of %s/%s: %s", upload_id, self._bucket.name, key, error)
+
+
+def locked(state: ObjectState) -> bool:
+    """Whether object lock forbids to remove the version."""
+    hold, retention = state.attrs.get(_LEGAL_HOLD), state.attrs.get(_RETENTION)
+    if hold is not None and ObjectLegalHold.decode(hold).status == "ON":
+        return True
+    return retention is not None and ObjectRetention.decode(retention).until > time.time_ns()

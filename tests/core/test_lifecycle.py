@@ -1,0 +1,234 @@
+"""Lifecycle: which rule wants what, what a run does to a bucket, and the queue that workers share."""
+
+import time
+
+import pytest
+
+from rgw.core.gateway import Gateway
+from rgw.core.lc_bucket import BucketRun
+from rgw.core.lc_rules import EXPIRE, Clock, Item, action, common_prefixes, fits, tagged
+from rgw.core.lifecycle import COMPLETE, LC_XATTR, PROCESSING, UNINITIAL, entry_key
+from rgw.formats.basics import ObjTags
+from rgw.formats.cls_rgw import LcEntryOp
+from rgw.formats.lifecycle import LcExpiration, LcFilter, LcRule, LcTransition, LifecycleConfiguration
+from rgw.formats.misc import LcEntry
+from rgw.store import classes
+from rgw.store.interface import WriteOp
+from tests.core.helpers import MIB, body, census, collect, fetch, new_upload, put, upload_part
+
+DAY = 86400
+NS = 1_000_000_000
+NOW = 20_000 * DAY + 3600
+
+
+def rule(**fields) -> LcRule:
+    return LcRule(id=fields.pop("id", "r"), status=fields.pop("status", "Enabled"), **fields)
+
+
+def days(count: int, newer: str = "") -> LcExpiration:
+    return LcExpiration(days=str(count), newer_noncurrent=newer)
+
+
+def at(day: int) -> int:
+    """Noon, so many days before the run."""
+    return (20_000 - day) * DAY * NS + 12 * 3600 * NS
+
+
+@pytest.mark.parametrize(("rules", "item", "wanted"), [
+    ([rule(expiration=days(3))], Item("k", "", at(3), 1), None),  # noon three days ago: two midnights lie between
+    ([rule(expiration=days(3))], Item("k", "", at(4), 1), EXPIRE),
+    ([rule(expiration=LcExpiration(date="2024-10-04T00:00:00.000Z"))], Item("k", "", at(0), 1), EXPIRE),
+    ([rule(expiration=LcExpiration(date="2024-10-05T00:00:00.000Z"))], Item("k", "", at(9), 1), None),
+    ([rule(noncur_expiration=days(3))], Item("k", "v", at(99), 1, current=False, successor=at(3)), None),
+    ([rule(noncur_expiration=days(3))], Item("k", "v", at(99), 1, current=False, successor=at(4)), EXPIRE),
+    ([rule(noncur_expiration=days(3, "2"))], Item("k", "v", at(99), 1, current=False, successor=at(4), newer=1), None),
+    ([rule(noncur_expiration=days(3, "2"))], Item("k", "v", at(99), 1, current=False, successor=at(4), newer=2), EXPIRE),
+    ([rule(expiration=days(1))], Item("k", "v", at(99), 1, current=False, successor=at(99)), None),
+    ([rule(dm_expiration=True)], Item("k", "v", at(0), 0, delete_marker=True), EXPIRE),
+    ([rule(dm_expiration=True)], Item("k", "v", at(9), 0, delete_marker=True, alone=False), None),
+    ([rule(dm_expiration=True)], Item("k", "v", at(9), 1), None),
+    ([rule(expiration=days(3))], Item("k", "v", at(1), 0, delete_marker=True), None),
+    ([rule(expiration=days(3))], Item("k", "v", at(9), 0, delete_marker=True), EXPIRE),
+    ([rule(transitions={"C": LcTransition("1", "", "C")})], Item("k", "", at(9), 1), "C"),
+    ([rule(transitions={"C": LcTransition("1", "", "C")})], Item("k", "", at(9), 1, "C"), None),
+    ([rule(transitions={"C": LcTransition("1", "", "C"), "D": LcTransition("3", "", "D")})], Item("k", "", at(9), 1, "C"), "D"),
+    ([rule(transitions={"C": LcTransition("1", "", "C"), "D": LcTransition("30", "", "D")})], Item("k", "", at(9), 1), "C"),
+    ([rule(noncur_transitions={"C": LcTransition("1", "", "C")})], Item("k", "v", at(9), 1, current=False, successor=at(9)), "C"),
+    ([rule(transitions={"C": LcTransition("1", "", "C")}), rule(expiration=days(2))], Item("k", "", at(9), 1), EXPIRE),
+])
+def test_actions(rules, item, wanted):
+    assert action(rules, item, Clock(NOW)) == wanted
+
+
+def test_choice():
+    item = Item("a/k", "", 0, 100)
+    assert fits(rule(prefix="a/"), item) and fits(rule(filter=LcFilter(prefix="a")), item)
+    assert not fits(rule(prefix="b"), item) and not fits(rule(status="Disabled"), item)
+    assert fits(rule(filter=LcFilter(size_gt="99", size_lt="101")), item)
+    assert not fits(rule(filter=LcFilter(size_gt="100")), item) and not fits(rule(filter=LcFilter(size_lt="100")), item)
+    both = rule(filter=LcFilter(tags=ObjTags([("a", "1"), ("b", "2")])))
+    assert tagged(both, [("b", "2"), ("c", "3"), ("a", "1")]) and not tagged(both, [("a", "1"), ("b", "x")])
+    assert common_prefixes([rule(prefix=p) for p in ("a/b", "a/", "c", "a/bc")] + [rule(status="Disabled")]) == ["a/", "c"]
+    assert Clock(50.0, debug_interval=10).older(20 * NS, 3) and not Clock(50.0, debug_interval=10).older(21 * NS, 3)
+
+
+async def keys(gateway, bucket) -> list[str]:
+    return [entry.name for entry in (await gateway.listing.objects(bucket)).entries]
+
+
+async def later(gateway, bucket, *rules, after: float = 10 * DAY) -> BucketRun:
+    """Runs the rules as they would be run so many seconds from now."""
+    run = BucketRun(gateway, bucket, list(rules), Clock(time.time() + after))
+    await run.run()
+    assert run.failed == 0
+    return run
+
+
+async def test_expiration(gateway, bucket, user):
+    big = {"a/big": body(5 * MIB)}
+    for key in ("a/1", "a/2", "b/1", "_x"):
+        big[key] = key.encode()
+    tag = {"user.rgw.x-amz-tagging": ObjTags([("keep", "no")]).encode()}
+    for key, data in big.items():
+        await put(gateway, bucket, key, data, user, attrs=tag if key == "a/2" else {})
+    await later(gateway, bucket, rule(prefix="a/", expiration=days(11)))
+    assert len(await keys(gateway, bucket)) == 5
+    await later(gateway, bucket, rule(expiration=days(3), filter=LcFilter(prefix="a/", tags=ObjTags([("keep", "no")]))))
+    assert await keys(gateway, bucket) == ["_x", "a/1", "a/big", "b/1"]
+    await later(gateway, bucket, rule(expiration=days(3), filter=LcFilter(size_gt=str(MIB))))
+    assert await keys(gateway, bucket) == ["_x", "a/1", "b/1"]
+    run = await later(gateway, bucket, rule(prefix="a/", expiration=days(3)), rule(prefix="_", expiration=days(3)))
+    assert await keys(gateway, bucket) == ["b/1"] and run.done == {"expired": 2}
+    await collect(gateway)
+    assert len(await census(gateway, bucket)) == 1
+
+
+async def test_an_object_written_meanwhile_stays(gateway, bucket, user, monkeypatch):
+    await put(gateway, bucket, "k", b"same", user)
+    head = gateway.objects.head
+
+    async def race(*arguments):
+        state = await head(*arguments)
+        await put(gateway, bucket, "k", b"same", user)  # after the look, before the removal
+        return state
+
+    monkeypatch.setattr(gateway.objects, "head", race)
+    run = await later(gateway, bucket, rule(expiration=days(1)))
+    assert run.done == {} and await fetch(gateway, bucket, "k") == b"same"
+
+
+async def test_uploads(gateway, bucket, user):
+    for key in ("a/k", "b/k"):
+        await upload_part(gateway, await new_upload(gateway, bucket, key, user), 1, b"x" * 1000)
+    await later(gateway, bucket, rule(prefix="a/", mp_expiration=days(11)))
+    run = await later(gateway, bucket, rule(prefix="a/", mp_expiration=days(9)))
+    assert run.done == {"uploads aborted": 1}
+    left = await gateway.multipart.list_uploads(bucket)
+    assert [upload.key for upload in left.uploads] == ["b/k"]
+
+
+async def test_many(gateway, bucket, add_entries, user):
+    """More than a page, of which only the rule's keys are read."""
+    await add_entries(bucket, *(f"x{i:04}" for i in range(1100)))
+    await put(gateway, bucket, "a", b"x", user)
+    await put(gateway, bucket, "z", b"x", user)
+    run = BucketRun(gateway, bucket, [rule(expiration=days(1))], Clock(time.time() + 9 * DAY))
+    await run.run()  # the entries in between have no objects
+    assert run.done == {"expired": 2} and run.failed == 0
+
+
+async def entry_of(gateway, bucket) -> LcEntry | None:
+    return next((entry for entry in await gateway.lifecycle.entries() if entry.bucket == entry_key(bucket)), None)
+
+
+async def test_queue(gateway, bucket, user):
+    lifecycle = gateway.lifecycle
+    assert lifecycle.config(bucket) is None and await entry_of(gateway, bucket) is None
+    config = LifecycleConfiguration([("r", rule(expiration=days(1)))])
+    await lifecycle.set_config(bucket, config)
+    assert lifecycle.config(bucket) == config
+    assert await entry_of(gateway, bucket) == LcEntry(bucket=entry_key(bucket), start_time=0, status=UNINITIAL)
+    await put(gateway, bucket, "k", b"x", user)
+    lifecycle._clock = lambda: Clock(time.time() + 9 * DAY)
+    assert await lifecycle.process(only=bucket) == 1
+    assert await keys(gateway, bucket) == []
+    done = await entry_of(gateway, bucket)
+    assert done.status == COMPLETE and abs(done.start_time - time.time()) < 60
+    # a bucket that another worker is at is left to it, until it must have died
+    ioctx = await gateway.pool(gateway.zone.lc_pool)
+    for started, taken in ((time.time(), 0), (time.time() - 2 * DAY, 1)):
+        held = LcEntry(bucket=entry_key(bucket), start_time=int(started), status=PROCESSING)
+        await ioctx.write(lifecycle._oid(held.bucket), WriteOp().call(classes.LC_SET_ENTRY(LcEntryOp(entry=held))))
+        assert await lifecycle.process(only=bucket) == taken
+    await lifecycle.remove_config(bucket)
+    assert await entry_of(gateway, bucket) is None and LC_XATTR not in bucket.attrs
+
+
+async def test_whole_runs(gateway, user, private):
+    """All queues are gone through once a day; an entry whose bucket is gone, or has another of its name, goes too."""
+    made = [(await gateway.buckets.create(f"lc{i}{time.time_ns()}", user, private))[0] for i in range(4)]
+    lifecycle = gateway.lifecycle
+    lifecycle._clock = lambda: Clock(time.time() + 9 * DAY)
+    for bucket in made:
+        await lifecycle.set_config(bucket, LifecycleConfiguration([("r", rule(expiration=days(1)))]))
+        await put(gateway, bucket, "k", b"x", user)
+    ioctx = await gateway.pool(gateway.zone.lc_pool)
+    stale = LcEntry(bucket=f":{made[0].name}:other")
+    await ioctx.write(lifecycle._oid(stale.bucket), WriteOp().call(classes.LC_SET_ENTRY(LcEntryOp(entry=stale))))
+    await gateway.buckets.delete(await _emptied(gateway, made.pop()))
+    assert await lifecycle.process() >= 4
+    assert [await keys(gateway, bucket) for bucket in made] == [[], [], []]
+    mine = {entry.bucket: entry.status for entry in await lifecycle.entries() if "lc" in entry.bucket}
+    assert {entry_key(bucket): COMPLETE for bucket in made}.items() <= mine.items() and stale.bucket not in mine
+    await put(gateway, made[0], "k", b"x", user)
+    assert await lifecycle.process(everything=False) == 0 and await keys(gateway, made[0]) == ["k"]
+    for bucket in made:
+        await lifecycle.remove_config(bucket)
+
+
+async def _emptied(gateway, bucket):
+    await gateway.objects.delete(bucket, "k")
+    return bucket
+
+
+async def test_a_bucket_takes_its_entry_along(gateway, bucket):
+    await gateway.lifecycle.set_config(bucket, LifecycleConfiguration([("r", rule(expiration=days(1)))]))
+    await gateway.buckets.delete(bucket)
+    assert await entry_of(gateway, bucket) is None
+
+
+async def test_worker(cluster, options, bucket, gateway, user):
+    """The background worker, with days of half a second."""
+    from rgw.core.options import Options
+
+    await gateway.lifecycle.set_config(bucket, LifecycleConfiguration([("r", rule(prefix="gone", expiration=days(1)))]))
+    for key in ("gone", "stays"):
+        await put(gateway, bucket, key, b"x", user)
+    other = await Gateway.open(cluster, Options({**options.as_dict(), "rgw_lc_debug_interval": 1}))
+    try:
+        other.lifecycle.start()
+        for _ in range(100):
+            if await keys(gateway, bucket) == ["stays"]:
+                break
+            await _nap()
+        assert await keys(gateway, bucket) == ["stays"]
+    finally:
+        await other.close()
+        await gateway.lifecycle.remove_config(bucket)
+
+
+async def _nap():
+    import asyncio
+
+    await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(("text", "ok"), [("00:00-06:00", True), ("22:30-4:15", True), ("morning", False), ("1-2", False)])
+def test_hours(text, ok):
+    from rgw.core.lifecycle import _hours
+
+    if ok:
+        assert len(_hours(text)) == 2
+    else:
+        with pytest.raises(ValueError):
+            _hours(text)

@@ -1,0 +1,77 @@
+"""Lifecycle configurations over the wire: what is put is got, what S3 refuses is refused."""
+
+import datetime
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.s3.wire import ask
+
+RULES = [
+    {"ID": "simple", "Status": "Enabled", "Prefix": "logs/", "Expiration": {"Days": 3}},
+    {"ID": "all", "Status": "Disabled", "Prefix": "", "Expiration": {"Date": datetime.datetime(2030, 1, 2, tzinfo=datetime.UTC)}},
+    {"ID": "tag", "Status": "Enabled", "Filter": {"Tag": {"Key": "a", "Value": "<1>"}}, "Expiration": {"Days": 1}},
+    {"ID": "size", "Status": "Enabled", "Filter": {"ObjectSizeGreaterThan": 500}, "Expiration": {"Days": 1}},
+    {"ID": "and", "Status": "Enabled", "Expiration": {"Days": 9}, "Filter": {"And": {
+        "Prefix": "x", "Tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}], "ObjectSizeGreaterThan": 1, "ObjectSizeLessThan": 7}}},
+    {"ID": "versions", "Status": "Enabled", "Filter": {"Prefix": "v/"}, "Expiration": {"ExpiredObjectDeleteMarker": True},
+     "NoncurrentVersionExpiration": {"NoncurrentDays": 2, "NewerNoncurrentVersions": 3}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}},
+    {"ID": "move", "Status": "Enabled", "Filter": {"Prefix": "m/"}, "Transitions": [{"Days": 4, "StorageClass": "STANDARD"}],
+     "NoncurrentVersionTransitions": [{"NoncurrentDays": 5, "StorageClass": "STANDARD"}]},
+]
+
+
+async def test_round_trip(s3):
+    with pytest.raises(ClientError) as refusal:
+        await s3.run("get_bucket_lifecycle_configuration", Bucket=s3.bucket)
+    assert refusal.value.response["Error"]["Code"] == "NoSuchLifecycleConfiguration"
+    await s3.run("put_bucket_lifecycle_configuration", Bucket=s3.bucket, LifecycleConfiguration={"Rules": RULES})
+    got = await s3.run("get_bucket_lifecycle_configuration", Bucket=s3.bucket)
+    assert sorted(got["Rules"], key=lambda r: r["ID"]) == sorted(RULES, key=lambda r: r["ID"])
+    listed = [entry.bucket for entry in await s3.gw.lifecycle.entries()]
+    assert any(f":{s3.bucket}:" in name for name in listed)
+    await s3.run("delete_bucket_lifecycle", Bucket=s3.bucket)
+    with pytest.raises(ClientError):
+        await s3.run("get_bucket_lifecycle_configuration", Bucket=s3.bucket)
+    assert not any(f":{s3.bucket}:" in entry.bucket for entry in await s3.gw.lifecycle.entries())
+
+
+async def test_a_rule_gets_an_id(s3):
+    await s3.run("put_bucket_lifecycle_configuration", Bucket=s3.bucket, LifecycleConfiguration={"Rules": [
+        {"Status": "Enabled", "Filter": {}, "Expiration": {"Days": 3}}]})
+    found, = (await s3.run("get_bucket_lifecycle_configuration", Bucket=s3.bucket))["Rules"]
+    assert found.pop("ID") and found == {"Status": "Enabled", "Prefix": "", "Expiration": {"Days": 3}}
+
+
+def _rule(inner: str, status: str = "Enabled", prefix: str = "<Prefix/>") -> str:
+    return f"<Rule>{prefix}<Status>{status}</Status>{inner}</Rule>"
+
+
+_DAYS = "<Expiration><Days>1</Days></Expiration>"
+
+
+@pytest.mark.parametrize(("rules", "code"), [
+    ("", "MalformedXML"), (_rule(_DAYS, status="on"), "MalformedXML"), (_rule(_DAYS, prefix=""), "MalformedXML"),
+    (_rule(_DAYS, prefix="<Prefix/><Filter/>"), "MalformedXML"), (_rule(""), "InvalidRequest"),
+    (_rule("<Expiration/>"), "MalformedXML"), (_rule("<Expiration><Days>0</Days></Expiration>"), "InvalidArgument"),
+    (_rule("<Expiration><Days>-1</Days></Expiration>"), "InvalidArgument"), (_rule("<Expiration><Days>x</Days></Expiration>"), "InvalidArgument"),
+    (_rule("<Expiration><Days>1</Days><Date>2030-01-01</Date></Expiration>"), "MalformedXML"),
+    (_rule("<Expiration><Date>2030-01-01T10:00:00Z</Date></Expiration>"), "InvalidArgument"),
+    (_rule("<Expiration><Date>soon</Date></Expiration>"), "InvalidArgument"),
+    (_rule("<Expiration><Days>1</Days><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"), "MalformedXML"),
+    (_rule("<NoncurrentVersionExpiration/>"), "MalformedXML"), (_rule("<AbortIncompleteMultipartUpload/>"), "MalformedXML"),
+    (_rule("<Transition><Days>1</Days><StorageClass>NOWHERE</StorageClass></Transition>"), "InvalidArgument"),
+    (_rule("<Transition><StorageClass>STANDARD</StorageClass></Transition>"), "MalformedXML"),
+    (_rule(_DAYS, prefix="<Filter><Prefix>a</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></Filter>"), "MalformedXML"),
+    (_rule(_DAYS, prefix="<Filter><Colour/></Filter>"), "MalformedXML"),
+    (_rule(_DAYS, prefix="<Filter><And><Prefix>a</Prefix></And></Filter>"), "MalformedXML"),
+    (_rule("<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload>",
+           prefix="<Filter><Tag><Key>k</Key><Value>v</Value></Tag></Filter>"), "InvalidRequest"),
+    (_rule(_DAYS + f"<ID>{'i' * 256}</ID>"), "InvalidArgument"), (_rule(_DAYS + "<ID>i</ID>") * 2, "InvalidArgument"),
+    ("<Role/>" + _rule(_DAYS), "MalformedXML"), (_rule(_DAYS) * 1001, "MalformedXML"),
+])
+async def test_refused(s3, rules, code):
+    reply = await ask(s3, "PUT", f"/{s3.bucket}?lifecycle", {}, f"<LifecycleConfiguration>{rules}</LifecycleConfiguration>".encode())
+    assert (reply.status, reply.code) == (400, code)
+    reply = await ask(s3, "GET", f"/{s3.bucket}?lifecycle")
+    assert reply.code == "NoSuchLifecycleConfiguration"
