@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
 from rgw.errors import S3Error
 
@@ -19,24 +18,15 @@ if TYPE_CHECKING:
 Lookup = Callable[[str], Awaitable["UserInfo"]]
 
 
-def query_parameters(raw_query: str) -> dict[str, str]:
-    """Decoded query parameters; of a repeated name the first value."""
-    found: dict[str, str] = {}
-    for piece in raw_query.split("&") if raw_query else ():
-        name, _, value = piece.partition("=")
-        found.setdefault(unquote_plus(name, errors="surrogateescape"), unquote_plus(value, errors="surrogateescape"))
-    return found
-
-
 async def authenticate(view: RequestView, lookup: Lookup, now: int, options: Any) -> Identity:
     """The request's identity, anonymous if it is not signed. ``lookup`` gives an access key's user or raises InvalidAccessKeyId;
     ``now`` in nanoseconds; of ``options``, rgw_s3_auth_allowed_skew (seconds) and rgw_dns_name are used. S3Error says what is wrong."""
-    headers = view.header_map()
+    headers = view.header_map
     authorization = headers.get("authorization")
     presigned4 = presigned2 = False
     parameters: dict[str, str] = {}
     if view.raw_query:
-        parameters = query_parameters(view.raw_query)
+        parameters = view.parameters
         presigned4 = "X-Amz-Algorithm" in parameters or "X-Amz-Credential" in parameters or "X-Amz-Signature" in parameters
         presigned2 = "AWSAccessKeyId" in parameters or ("Signature" in parameters and "Expires" in parameters)
     if (authorization is not None) + presigned4 + presigned2 > 1:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import unquote_to_bytes
+
+from rgw.errors import S3Error
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RequestView:
     """``raw_path`` and ``raw_query`` as they came on the wire (still percent-encoded, no ``?``); header names in lower case,
     values decoded as UTF-8 with surrogateescape."""
@@ -15,12 +22,42 @@ class RequestView:
     raw_query: str
     headers: list[tuple[str, str]]
 
+    @cached_property
     def header_map(self) -> dict[str, str]:
         """Headers by name; the values of one sent several times are joined by commas, as signatures want it."""
         found: dict[str, str] = {}
         for name, value in self.headers:
             found[name] = f"{found[name]},{value}" if name in found else value
         return found
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The decoded query. S3Error InvalidURI."""
+        return parse_query(self.raw_query)
+
+
+def unquote(text: str, *, plus: bool = False) -> str:
+    """Percent-decodes; S3Error InvalidURI for broken escapes and what is no UTF-8."""
+    if plus:
+        text = text.replace("+", " ")
+    if "%" not in text and text.isascii():
+        return text
+    if _BAD_ESCAPE.search(text):
+        raise S3Error("InvalidURI")
+    try:
+        return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8")
+    except UnicodeError:
+        raise S3Error("InvalidURI") from None
+
+
+def parse_query(raw: str) -> dict[str, str]:
+    """Decoded parameters; the first of several with one name counts. S3Error InvalidURI."""
+    query: dict[str, str] = {}
+    for item in raw.split("&") if raw else ():
+        if item:
+            name, _, value = item.partition("=")
+            query.setdefault(unquote(name, plus=True), unquote(value, plus=True))
+    return query
 
 
 def octets(text: str) -> bytes:

@@ -16,12 +16,14 @@ from .request import octets
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 _RUN = re.compile(r"[ \t]+")
+# What is canonical already: unreserved characters, and escapes of all others in upper case.
+_CANONICAL = re.compile(r"(?:[A-Za-z0-9._~-]+|%(?:[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF]))*")
 _CACHED_KEYS = 4096
 
 
 def canonical_piece(text: str) -> str:
     """A query name or value, percent-encoded as the specification has it, however the client encoded it."""
-    if text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum():
+    if _CANONICAL.fullmatch(text):
         return text
     return quote(unquote_to_bytes(octets(text.replace("+", " "))), safe="-_.~")
 

@@ -7,6 +7,7 @@ from calendar import timegm
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from rgw.errors import S3Error
 
@@ -14,6 +15,7 @@ _BASIC = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{
 SECOND = 1_000_000_000
 
 
+@lru_cache(1024)
 def parse_basic(text: str) -> int | None:
     """ISO 8601 basic form (20130524T000000Z); None if it is not one."""
     match = _BASIC.fullmatch(text)

@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rgw.errors import S3Error
 
@@ -40,6 +41,7 @@ class Claim:
         return f"{self.date}/{self.region}/{self.service}/aws4_request"
 
 
+@lru_cache(1024)
 def _credential(text: str, code: str) -> tuple[str, str, str, str]:
     pieces = text.rsplit("/", 4)
     if len(pieces) != 5 or not pieces[0]:
@@ -55,6 +57,7 @@ def _credential(text: str, code: str) -> tuple[str, str, str, str]:
     return access_key, date, region, service
 
 
+@lru_cache(1024)
 def _signed_headers(text: str, code: str) -> tuple[str, ...]:
     names = tuple(text.lower().split(";"))
     if not all(_HEADER_NAME.fullmatch(name) for name in names):
@@ -96,7 +99,7 @@ def from_query(parameters: Mapping[str, str], headers: Mapping[str, str], now: i
     """AuthorizationQueryParametersError; AccessDenied for a URL that expired or is not valid yet."""
     code = "AuthorizationQueryParametersError"
     needed = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires")
-    if not all(parameters.get(name) for name in needed):
+    if any([not parameters.get(name) for name in needed]):
         raise S3Error(code, "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
                       "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.")
     if parameters["X-Amz-Algorithm"] != sigv4.ALGORITHM:

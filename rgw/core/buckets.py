@@ -15,7 +15,7 @@ from rgw.core.index import BucketIndex, shard_names
 from rgw.core.metadata import SystemObject
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw, cls_user
-from rgw.formats.acl import AccessControlPolicy
+from rgw.formats.acl import AccessControlPolicy, shared_policy
 from rgw.formats.basics import BucketName, ObjVersion, PlacementRule, User
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo, BucketLayout, UserBucket, UserBucketEntry
 from rgw.formats.index import ClsObjKey, DirHeader
@@ -75,7 +75,7 @@ class Bucket:
     @property
     def acl(self) -> AccessControlPolicy:
         raw = self.attrs.get(ACL_XATTR)
-        return AccessControlPolicy.decode(raw) if raw else AccessControlPolicy.private(self.owner.text(), "")
+        return shared_policy(raw) if raw else AccessControlPolicy.private(self.owner.text(), "")
 
     @property
     def creation_time(self) -> int:

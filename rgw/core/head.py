@@ -30,7 +30,7 @@ from rgw.core.state import (
 )
 from rgw.errors import S3Error
 from rgw.formats import names
-from rgw.formats.acl import AccessControlPolicy
+from rgw.formats.acl import AccessControlPolicy, shared_policy
 from rgw.formats.cls_rgw import ObjRemoveOp
 from rgw.formats.index import DirEntryMeta
 from rgw.formats.obj import ObjManifest
@@ -84,7 +84,7 @@ def entry_meta(attrs: dict[str, bytes], size: int, mtime: int) -> DirEntryMeta:
     owner, display = "", ""
     compression = compression_of(attrs)
     if ACL in attrs:
-        policy = AccessControlPolicy.decode(attrs[ACL])
+        policy = shared_policy(attrs[ACL])
         owner, display = policy.owner.id, policy.owner.display_name
     return DirEntryMeta(
         category=1, size=size, mtime=mtime, etag=text(attrs.get(ETAG)), owner=owner, owner_display_name=display,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rgw.core import places
 from rgw.core.compression import NONE, original_parts
 from rgw.core.manifest import part_ranges
 from rgw.errors import S3Error
 from rgw.formats import names
-from rgw.formats.acl import AccessControlPolicy
+from rgw.formats.acl import AccessControlPolicy, shared_policy
 from rgw.formats.basics import Obj
 from rgw.formats.obj import CompressionInfo, ObjManifest, OlhInfo
 from rgw.store import errors as store_errors
@@ -52,29 +51,65 @@ def with_nul(value: str) -> bytes:
     return value.encode("utf-8", "surrogateescape") + b"\0"
 
 
-@dataclass(slots=True)
+_IN_ATTRS: Any = object()  # not decoded yet: few requests need more of a manifest than its sizes
+
+
 class ObjectState:
     """An object as its head tells. ``attrs`` are the head's raw xattrs; ``head_data`` its prefetched start, None if not asked for.
 
     ``size`` is what clients see, ``version`` the head's user version, ``mtime`` ns, ``instance`` the RADOS name's version ("" for plain
-    objects and the null version).
+    objects and the null version), ``head_size`` the bytes of the RADOS object. ``manifest`` and ``parts`` (number, offset, size; None where
+    there are none) are decoded from the xattrs unless they are given.
     """
 
-    bucket: Bucket
-    key: str
-    version_id: str
-    size: int
-    mtime: int
-    attrs: dict[str, bytes]
-    manifest: ObjManifest | None
-    head_pool: IoCtx
-    head_oid: str
-    head_locator: str
-    instance: str = ""
-    version: int = 0
-    head_size: int = 0
-    head_data: bytes | None = None
-    parts: list[tuple[int, int, int]] | None = field(default=None)
+    __slots__ = ("bucket", "key", "version_id", "size", "mtime", "attrs", "head_pool", "head_oid", "head_locator", "instance", "version",
+                 "head_size", "head_data", "_manifest", "_parts", "_head_end")
+
+    def __init__(
+        self, *, bucket: Bucket, key: str, version_id: str, size: int, mtime: int, attrs: dict[str, bytes], head_pool: IoCtx, head_oid: str,
+        head_locator: str, manifest: ObjManifest | None = _IN_ATTRS, instance: str = "", version: int = 0, head_size: int = 0,
+        head_data: bytes | None = None, parts: list[tuple[int, int, int]] | None = _IN_ATTRS, head_end: int = 0,
+    ) -> None:
+        """``head_end``: so many bytes from the object's start on are the RADOS head's, as far as is known."""
+        self.bucket = bucket
+        self.key = key
+        self.version_id = version_id
+        self.size = size
+        self.mtime = mtime
+        self.attrs = attrs
+        self.head_pool = head_pool
+        self.head_oid = head_oid
+        self.head_locator = head_locator
+        self.instance = instance
+        self.version = version
+        self.head_size = head_size
+        self.head_data = head_data
+        self._manifest = manifest
+        self._parts = parts
+        self._head_end = head_end
+
+    @property
+    def manifest(self) -> ObjManifest | None:
+        if self._manifest is _IN_ATTRS:
+            raw = self.attrs.get(MANIFEST)
+            self._manifest = None if raw is None else ObjManifest.decode(raw)
+        return self._manifest
+
+    @property
+    def parts(self) -> list[tuple[int, int, int]] | None:
+        if self._parts is _IN_ATTRS:
+            listed = self.attrs.get(PARTS)
+            parts = part_ranges(self.manifest) if listed is None else _parse_parts(text(listed))
+            compression = self.compression
+            self._parts = original_parts(compression, parts) if parts and compression is not None else parts
+        return self._parts
+
+    def in_head(self, offset: int, length: int) -> bytes | None:
+        """Bytes of the object, if they came with its head as they are; None if they must be read."""
+        end = offset + length
+        if self.head_data is None or end > self._head_end or end > len(self.head_data):
+            return None
+        return self.head_data if length == len(self.head_data) else self.head_data[offset:end]
 
     @property
     def etag(self) -> str:
@@ -101,7 +136,7 @@ class ObjectState:
     def acl(self) -> AccessControlPolicy:
         """The object's policy; the bucket's where it has none."""
         raw = self.attrs.get(ACL)
-        return self.bucket.acl if raw is None else AccessControlPolicy.decode(raw)
+        return self.bucket.acl if raw is None else shared_policy(raw)
 
     @property
     def obj(self) -> Obj:
@@ -138,19 +173,21 @@ def is_olh_only(attrs: dict[str, bytes]) -> bool:
 def _from_result(bucket: Bucket, key: str, version_id: str, instance: str, ioctx: IoCtx, oid: str, loc: str, result: ReadResult,
                  prefetched: bool) -> ObjectState:
     raw = result.xattrs.get(MANIFEST)
-    manifest = ObjManifest.decode(raw) if raw is not None else None
-    parts = part_ranges(manifest)
-    listed = result.xattrs.get(PARTS)
-    if listed is not None:
-        parts = _parse_parts(text(listed))
-    size = result.size if manifest is None else manifest.obj_size
+    manifest: ObjManifest | None = _IN_ATTRS
+    if raw is None:
+        size = head_end = result.size
+    elif (sizes := ObjManifest.sizes(raw)) is not None:
+        size, head_end = sizes
+    else:
+        manifest = ObjManifest.decode(raw)
+        size, head_end = manifest.obj_size, 0
     compression = compression_of(result.xattrs)
     if compression is not None:
-        size, parts = compression.orig_size, original_parts(compression, parts) if parts else None
+        size, head_end = compression.orig_size, 0
     return ObjectState(
         bucket=bucket, key=key, version_id=version_id, size=size, mtime=result.mtime,
         attrs=result.xattrs, manifest=manifest, head_pool=ioctx, head_oid=oid, head_locator=loc, instance=instance, version=result.version,
-        head_size=result.size, head_data=result.data if prefetched else None, parts=parts,
+        head_size=result.size, head_data=result.data if prefetched else None, head_end=head_end,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rgw.formats.encoding import BOOL, S32, STR, U32, Struct, f, list_of, map_of, multimap_of, struct
 
 USER, EMAIL, GROUP, UNKNOWN, REFERER = range(5)  # types of grantees
@@ -98,3 +100,9 @@ class AccessControlPolicy(Struct):
         made = cls(AclOwner(owner, display_name))
         made.acl.add(AclGrant.user(owner, display_name, FULL_CONTROL))
         return made
+
+
+@lru_cache(4096)
+def shared_policy(data: bytes) -> AccessControlPolicy:
+    """A decoded policy. All who ask with the same bytes share it, so nobody may change it."""
+    return AccessControlPolicy.decode(data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct as bits
+
 from rgw.formats.basics import BucketName, Obj, PlacementRule
 from rgw.formats.encoding import BOOL, S32, STR, TIME, U32, U64, FormatError, Struct, f, list_of, map_of, optional, struct
 
@@ -26,6 +28,9 @@ class ManifestRule(Struct):
     override_prefix: str = f(STR, since=2)
 
 
+_START = bits.Struct("<BBIQIB")  # version, compat, length; obj_size, number of objs, explicit_objs
+_HEADER = bits.Struct("<BBI")
+_SIZE = bits.Struct("<Q")
 _OBJS = map_of(U64, ManifestPart)
 _RULES = map_of(U64, ManifestRule)
 _TAIL_BUCKET = optional(BucketName)
@@ -48,6 +53,18 @@ class ObjManifest(Struct):
     tail_instance: str | None = f(_TAIL_INSTANCE)
     head_placement: PlacementRule = f(PlacementRule)
     tail_placement: PlacementRule = f(PlacementRule)
+
+    @staticmethod
+    def sizes(data: bytes) -> tuple[int, int] | None:
+        """``obj_size`` and ``head_size`` of an encoded manifest by rules, with nothing else decoded. None where ``decode`` must tell."""
+        try:
+            version, compat, _, obj_size, objs, explicit = _START.unpack_from(data)
+            if version < 3 or compat > 7 or objs or explicit:
+                return None
+            obj_length = _HEADER.unpack_from(data, _START.size)[2]
+            return obj_size, _SIZE.unpack_from(data, _START.size + _HEADER.size + obj_length)[0]
+        except bits.error:
+            return None
 
     @staticmethod
     def _enc_body(out: bytearray, o: ObjManifest) -> None:

@@ -110,13 +110,16 @@ OPS.append(Op("RenameObject", "PUT", "object", ("renameObject",)))
 _ROWS: dict[tuple[str, str], list[Op]] = {}
 for _op in sorted(OPS, key=lambda op: (-len(op.keys), not op.header)):
     _ROWS.setdefault((_op.method, _op.scope), []).append(_op)
+_PLAIN_ROWS = {place: [op for op in rows if not op.keys] for place, rows in _ROWS.items()}
+_KEYS = frozenset(key for op in OPS for key in op.keys)
 
 
 def find(method: str, scope: str, query: dict[str, str], headers: dict[str, str]) -> Op:
     """The operation that a request names. S3Error MethodNotAllowed if there is none."""
     if method == "PUT" and scope == "object" and ("uploadId" in query) != ("partNumber" in query):
         raise S3Error("InvalidArgument", "A part needs both an upload and a number.")  # else it would replace the object
-    for op in _ROWS.get((method, scope), ()):
+    rows = _PLAIN_ROWS if _KEYS.isdisjoint(query) else _ROWS
+    for op in rows.get((method, scope), ()):
         if all(key in query for key in op.keys) and (not op.header or op.header in headers):
             return op
     raise S3Error("MethodNotAllowed")

@@ -8,7 +8,6 @@ import secrets
 import socket
 import ssl
 import time
-from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -19,13 +18,14 @@ from rgw.core.gateway import Gateway
 from rgw.errors import S3Error
 from rgw.frontend import address, optable, xml
 from rgw.frontend.body import BodyReader
+from rgw.frontend.reply import Reply
 from rgw.ops import access
+from rgw.ops.attrs import http_date
 from rgw.ops.request import Request, Result
 from rgw.store import errors as store_errors
 
 log = logging.getLogger("rgw.frontend")
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
-_SMALL = 256 << 10  # bytes; bodies up to this are sent whole
 
 
 class Handler:
@@ -45,10 +45,10 @@ class Handler:
         try:
             view = _view(request)                                                      # parse
             resource = view.raw_path
-            headers = view.header_map()
+            headers = view.header_map
             if self.draining:
                 raise S3Error("ServiceUnavailable")
-            query = address.parse_query(view.raw_query)
+            query = view.parameters
             bucket, key, _virtual = address.bucket_and_key(view.raw_path, headers.get("host", ""), self._domains)
             scope = "object" if key and bucket else "bucket" if bucket else "service"
             op = optable.find(view.method, scope, query, headers)                      # find the operation
@@ -77,7 +77,7 @@ class Handler:
             return self._refuse(request, request_id, refusal, resource, body)
         except ConnectionError:  # the client went away: nobody reads this reply
             status = 499
-            return web.Response(status=status)
+            return Reply(status, {})
         except Exception:
             log.exception("%s %s %s failed", request_id, op_name, resource)
             return self._refuse(request, request_id, S3Error("InternalError"), resource, body)
@@ -85,13 +85,13 @@ class Handler:
             log.info("%s %s %s %s %d %.1fms", request_id, op_name, request.method, resource, status,    # log
                      (time.perf_counter() - started) * 1000)
 
-    def _refuse(self, request: web.BaseRequest, request_id: str, error: S3Error, resource: str, body: BodyReader | None) -> web.Response:
+    def _refuse(self, request: web.BaseRequest, request_id: str, error: S3Error, resource: str, body: BodyReader | None) -> Reply:
         headers = self._headers(request_id) | error.headers
         data = b""
         if request.method != "HEAD" and error.status != 304:
             data = xml.error_document(error, resource, request_id, self._host_id)
             headers["Content-Type"] = "application/xml"
-        response = web.Response(status=error.status, body=data, headers=headers)
+        response = Reply(error.status, headers, data)
         if request.headers.get("Expect") and (body is None or not body.started):
             response.force_close()  # the client may or may not send its body now
         return response
@@ -100,11 +100,6 @@ class Handler:
         headers = self._headers(request_id) | result.headers
         if result.later is not None:
             return await self._slow(request, request_id, result.later, headers, resource)
-        if result.stream is not None and result.length is not None and result.length <= _SMALL:
-            data = b"".join([piece async for piece in result.stream])  # head and body leave in one write
-            if len(data) != result.length:
-                raise RuntimeError(f"{len(data)} of {result.length} bytes")
-            return web.Response(status=result.status, body=data, headers=headers)
         if result.stream is not None:
             response = web.StreamResponse(status=result.status, headers=headers)
             response.content_length = result.length
@@ -126,16 +121,12 @@ class Handler:
             await response.write_eof()
             return response
         if request.method == "HEAD":
-            response = web.StreamResponse(status=result.status, headers=headers)
-            response.content_length = result.length
-            await response.prepare(request)
-            await response.write_eof()
-            return response
-        data = b""
+            return Reply(result.status, headers, length=result.length)
+        data = result.data
         if result.xml is not None:
             data = xml.render(result.xml)
             headers.setdefault("Content-Type", "application/xml")
-        return web.Response(status=result.status, body=data, headers=headers)
+        return Reply(result.status, headers, data)
 
     async def _slow(self, request: web.BaseRequest, request_id: str, later: Any, headers: dict[str, str],
                     resource: str) -> web.StreamResponse:
@@ -144,7 +135,7 @@ class Handler:
         headers["Content-Type"] = "application/xml"
         done, _ = await asyncio.wait({task}, timeout=_HEARTBEAT)
         if done:
-            return web.Response(body=xml.render(task.result()), headers=headers)
+            return Reply(200, headers, xml.render(task.result()))
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         document = b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -164,7 +155,7 @@ class Handler:
         return response
 
     def _headers(self, request_id: str) -> dict[str, str]:
-        return {"x-amz-request-id": request_id, "x-amz-id-2": self._host_id, "Date": formatdate(usegmt=True), "Server": "pyrgw"}
+        return {"x-amz-request-id": request_id, "x-amz-id-2": self._host_id, "Date": http_date(int(time.time())), "Server": "pyrgw"}
 
 
 def _view(request: web.BaseRequest) -> RequestView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
+from email.utils import formatdate
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
@@ -22,6 +23,12 @@ CHECKSUM = PREFIX + "x-amz-checksum-"
 @lru_cache(4096)
 def _iso_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+
+
+@lru_cache(4096)
+def http_date(seconds: int) -> str:
+    """A time as HTTP's headers have it."""
+    return formatdate(seconds, usegmt=True)
 
 
 def iso(ns: int) -> str:

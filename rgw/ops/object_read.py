@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 
 from rgw.core.conditions import Conditions
 from rgw.core.objects import ObjectState
@@ -79,7 +79,7 @@ async def _load(req: Request, prefetch: bool) -> ObjectState:
 
 def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
     """The reply's headers, status and length, and the offset of its body."""
-    known = {"ETag": f'"{state.etag}"', "Last-Modified": formatdate(state.mtime // 10**9, usegmt=True)}
+    known = {"ETag": f'"{state.etag}"', "Last-Modified": attrs.http_date(state.mtime // 10**9)}
     try:
         check_conditions(state, req.headers)
     except S3Error as error:
@@ -122,7 +122,11 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
 async def get(req: Request) -> Result:
     state = await _load(req, True)
     result, offset = _describe(req, state)
-    result.stream = req.gw.objects.read(state, offset, result.length)
+    data = state.in_head(offset, result.length)
+    if data is None:
+        result.stream = req.gw.objects.read(state, offset, result.length)
+    else:
+        result.data = data
     return result
 
 

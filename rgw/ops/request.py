@@ -82,7 +82,7 @@ class Request:
 
 @dataclass(slots=True)
 class Result:
-    """A reply. ``xml`` is a tree of (name, text or children); ``stream`` a body of ``length`` bytes.
+    """A reply. ``data`` is a body that is there already, ``stream`` one of ``length`` bytes, ``xml`` a tree of (name, text or children).
 
     ``later`` makes a slow reply: 200 at once if need be, the tree when it is there.
     """
@@ -90,6 +90,7 @@ class Result:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     xml: tuple[str, Any] | None = None
+    data: bytes = b""
     stream: AsyncIterator[bytes] | None = None
     length: int = 0
     later: Awaitable[tuple[str, Any]] | None = None
