@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rgw.formats import cls_gc, cls_lock, cls_refcount, cls_rgw, cls_user, cls_version
+from rgw.formats import cls_gc, cls_lock, cls_refcount, cls_rgw, cls_user, cls_version, usage
 from rgw.store.classcall import ClassMethod
 
 # rgw: bucket index shards
@@ -35,7 +35,7 @@ OBJ_STORE_PG_VER = ClassMethod("rgw", "obj_store_pg_ver", cls_rgw.StorePgVerOp)
 OBJ_CHECK_ATTRS_PREFIX = ClassMethod("rgw", "obj_check_attrs_prefix", cls_rgw.CheckAttrsPrefixOp, writes=False)
 OBJ_CHECK_MTIME = ClassMethod("rgw", "obj_check_mtime", cls_rgw.CheckMtimeOp, writes=False)
 
-# rgw: lifecycle, resharding, garbage in an omap (from before the queue)
+# rgw: lifecycle, resharding, the usage log, garbage in an omap (from before the queue)
 LC_SET_ENTRY = ClassMethod("rgw", "lc_set_entry", cls_rgw.LcEntryOp)
 LC_RM_ENTRY = ClassMethod("rgw", "lc_rm_entry", cls_rgw.LcEntryOp)
 LC_GET_ENTRY = ClassMethod("rgw", "lc_get_entry", cls_rgw.LcMarkerOp, cls_rgw.LcGetEntryRet, writes=False)
@@ -47,6 +47,10 @@ RESHARD_ADD = ClassMethod("rgw", "reshard_add", cls_rgw.ReshardAddOp)
 RESHARD_GET = ClassMethod("rgw", "reshard_get", cls_rgw.ReshardGetOp, cls_rgw.ReshardGetRet, writes=False)
 RESHARD_LIST = ClassMethod("rgw", "reshard_list", cls_rgw.ReshardListOp, cls_rgw.ReshardListRet, writes=False)
 RESHARD_REMOVE = ClassMethod("rgw", "reshard_remove", cls_rgw.ReshardRemoveOp)
+USAGE_LOG_ADD = ClassMethod("rgw", "user_usage_log_add", usage.UsageAddOp)
+USAGE_LOG_READ = ClassMethod("rgw", "user_usage_log_read", usage.UsageReadOp, usage.UsageReadRet, writes=False)
+USAGE_LOG_TRIM = ClassMethod("rgw", "user_usage_log_trim", usage.UsageTrimOp)
+USAGE_LOG_CLEAR = ClassMethod("rgw", "usage_log_clear")
 GC_SET_ENTRY = ClassMethod("rgw", "gc_set_entry", cls_rgw.GcSetEntryOp)
 GC_LIST = ClassMethod("rgw", "gc_list", cls_rgw.GcListOp, cls_rgw.GcListRet, writes=False)
 GC_REMOVE = ClassMethod("rgw", "gc_remove", cls_rgw.GcRemoveOp)

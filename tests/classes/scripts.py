@@ -25,6 +25,7 @@ from rgw.formats.index import (
     ReshardEntry,
 )
 from rgw.formats.misc import LcEntry, LcHead
+from rgw.formats.usage import UsageAddOp, UsageData, UsageLogEntry, UsageLogInfo, UsageReadOp, UsageTrimOp
 from rgw.store import classes as c
 from rgw.store.classcall import ClassCall
 from rgw.store.errors import NotFound, StoreError
@@ -270,6 +271,37 @@ def lifecycle() -> list[Step]:
     ]
 
 
+def usage_log() -> list[Step]:
+    def entry(owner: str, bucket: str, epoch: int, category: str = "get_obj", payer: str = "", ops: int = 1) -> UsageLogEntry:
+        made = UsageLogEntry(owner=owner, bucket=bucket, epoch=epoch, payer=payer)
+        made.count(category, UsageData(10 * ops, 100 * ops, ops, ops - 1))
+        return made
+
+    def add(*entries: UsageLogEntry) -> ClassCall:
+        return c.USAGE_LOG_ADD(UsageAddOp(UsageLogInfo(list(entries))))
+
+    def read(user: str = "", bucket: str = "", start: int = 0, end: int = 10**10, marker: str = "", most: int = 0) -> ClassCall:
+        return c.USAGE_LOG_READ(UsageReadOp(start, end, user, marker, most, bucket))
+
+    def trim(user: str = "", bucket: str = "", start: int = 0, end: int = 10**10) -> ClassCall:
+        return c.USAGE_LOG_TRIM(UsageTrimOp(start, end, user, bucket))
+
+    reads: list[Step] = [
+        read(), read("u"), read("v"), read("none"), read(bucket="b"), read("u", "b"), read("u", "none"), read(start=7200), read(end=7200),
+        read("u", start=7200), read("u", end=7200), read("u", start=3601, end=7201), read(most=1), read(most=2), read("u", most=1), read("u", most=2),
+        read("u", marker="u_00000003600_b", most=1), read(marker="00000003600_u_b", most=3), read("t$u"), read(end=0), read(start=10**9)]
+    many = [entry("many", f"b{i}", 3600 * (i % 7)) for i in range(150)]
+    return [
+        *reads, trim(), c.USAGE_LOG_CLEAR(),
+        add(entry("u", "b", 3600)), *reads,
+        add(entry("u", "b", 3600, ops=5), entry("u", "b", 3600, "put_obj"), entry("u", "c", 7200), entry("v", "b", 7200, payer="u"),
+            entry("t$u", "d", 7200), entry("u_x", "b", 3600), entry("v", "-", 10800)), *reads,
+        trim("u", "b", end=3601), trim("none"), trim(start=20000), *reads, trim("u", start=7200), trim(end=7201), *reads,
+        add(*many), read("many", most=100), read(), trim("many", "b3"), trim("many", "b3"), trim(), read(), trim(), trim(), trim(), *reads,
+        add(*many[:3]), c.USAGE_LOG_CLEAR(), *reads,
+    ]
+
+
 def reshard_queue() -> list[Step]:
     def add(name: str, tenant: str = "", bucket_id: str = "i") -> ClassCall:
         return c.RESHARD_ADD(cls_rgw.ReshardAddOp(entry=ReshardEntry(
@@ -421,7 +453,7 @@ def random_index(seed: int) -> list[Step]:
 
 SCRIPTS: dict[str, Callable[[], list[Step]]] = {f.__name__: f for f in (
     index_basics, index_listing, index_versions, index_null_versions, index_raw, suggestions, resharding, user_buckets, fresh_user, object_checks,
-    lifecycle, reshard_queue, garbage_queue, old_garbage, references, versions, locks)}
+    lifecycle, usage_log, reshard_queue, garbage_queue, old_garbage, references, versions, locks)}
 
 
 def _mask_times(data: bytes) -> bytes:
