@@ -119,11 +119,18 @@ class CephCluster:
         return self.restart_radosgw()
 
     def restart_radosgw(self) -> str:
-        """Kills radosgw if it runs and starts it again on its port, for it reads the zone at its start only; its endpoint."""
+        """Ends radosgw if it runs and starts it again on its port, for it reads the zone at its start only; its endpoint.
+
+        It may take its watches back: one that is killed makes every change of metadata wait until they time out.
+        """
         running = self.daemons.pop("radosgw", None)
         if running is not None:
-            running.kill()
-            running.wait()
+            running.terminate()
+            try:
+                running.wait(20)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
         self.spawn("radosgw", "radosgw", "-f", "-n", "client.rgw.peer")
         deadline = time.monotonic() + 60
         while True:
@@ -136,9 +143,10 @@ class CephCluster:
                 time.sleep(0.1)
 
     def add_storage_class(self, name: str, pool: str, compression: str = "", placement: str = "default-placement") -> None:
-        """Gives the default zone a storage class. A placement that is new gets pools of its own. Gateways see it when they start."""
+        """Gives the default zone a storage class. ``pool`` may name a namespace. Gateways see it when they start."""
         base = ["--placement-id", placement, "--storage-class", name]
-        new = [] if placement == "default-placement" else ["--index-pool", f"{placement}.index", "--data-extra-pool", f"{placement}.extra"]
+        new = [] if placement == "default-placement" else [
+            "--index-pool", f"default.rgw.buckets.index:{placement}", "--data-extra-pool", f"default.rgw.buckets.non-ec:{placement}"]
         zipped = ["--compression", compression] if compression else []
         for words in (["zonegroup", "placement", "add", "--rgw-zonegroup", "default"],
                       ["zone", "placement", "add", "--rgw-zone", "default", "--data-pool", pool, *new, *zipped]):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,14 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.cephcluster import free_port
 from tests.conftest import missing_ceph
 
 _MISSING = [name for name in ("radosgw", "radosgw-admin") if shutil.which(name) is None]
-_TIGHT = "rgw_gc_obj_min_wait=1"
+COMPRESSED = {"ZLIB": "zlib", "SNAPPY": "snappy", "ZSTD": "zstd", "LZ4": "lz4"}  # storage classes that radosgw compresses
+COLD, SECOND = "COLD", "second"  # a storage class and a placement with places of their own (pools are slow to make: namespaces)
+DATA_POOLS = ["default.rgw.buckets.data", "default.rgw.buckets.non-ec"]  # in all their namespaces
+_OPTIONS = ["rgw_gc_obj_min_wait=1"]
 
 
 def client(endpoint: str, access_key: str, secret: str) -> Any:
@@ -40,6 +44,8 @@ class Pair:
     cluster: Any
     theirs: str
     ours: str
+    process: Any = None
+    data_pools = DATA_POOLS
 
     def radosgw_admin(self, *arguments: str) -> Any:
         """Runs radosgw-admin; its JSON, or its text where it prints none."""
@@ -66,26 +72,53 @@ def pair(request) -> Iterator[Pair]:
         pytest.skip(reason)
     cluster = request.getfixturevalue("ceph_cluster")
     theirs = cluster.start_radosgw()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = "import sys; from rgw.cli.main import rgw; sys.exit(rgw())"
-    log = open(cluster.folder / "pyrgw.out", "wb")
-    process = subprocess.Popen(
-        [sys.executable, "-c", command, "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}",
-         "-o", _TIGHT], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    for name, compression in COMPRESSED.items():
+        cluster.add_storage_class(name, f"{DATA_POOLS[0]}:zipped", compression)
+    cluster.add_storage_class(COLD, f"{DATA_POOLS[0]}:cold")
+    cluster.add_storage_class("STANDARD", f"{DATA_POOLS[0]}:{SECOND}", placement=SECOND)
+    cluster.restart_radosgw()
+    ours = Ours(cluster)
     try:
-        ours = f"http://127.0.0.1:{port}"
-        _wait(ours, process, cluster.folder / "pyrgw.out")
-        yield Pair(cluster, theirs, ours)
+        ours.start()
+        yield Pair(cluster, theirs, ours.endpoint, ours)
     finally:
-        process.terminate()
+        ours.stop()
+
+
+class Ours:
+    """Our gateway as a process of its own, on a port that it keeps over restarts."""
+
+    def __init__(self, cluster: Any, options: Sequence[str] = ()) -> None:
+        self._cluster, self._options = cluster, [*_OPTIONS, *options]
+        self._port = free_port()
+        self.endpoint = f"http://127.0.0.1:{self._port}"
+        self.log = cluster.folder / f"pyrgw.{self._port}.out"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = "import sys; from rgw.cli.main import rgw; sys.exit(rgw())"
+        options = [word for option in self._options for word in ("-o", option)]
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", command, "serve", "--conf", str(self._cluster.conf), "--name", "client.admin", "--listen",
+                 f"127.0.0.1:{self._port}", *options], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        _wait(self.endpoint, self.process, self.log)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
         try:
-            process.wait(20)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
+            self.kill()
 
 
 def _wait(endpoint: str, process: subprocess.Popen[bytes], log: Any) -> None:
@@ -119,6 +152,14 @@ class Crossed:
         """An object's bytes and ETag through the gateway that did not write it."""
         got = (client or self.check).get_object(Bucket=self.bucket, Key=key, **arguments)
         return got["Body"].read(), got["ETag"].strip('"')
+
+
+    def settled(self, *, orphans: bool = True) -> None:
+        """See tools.settled, for the buckets that are still there."""
+        from tests.radosgw import tools
+
+        left = [row["Name"] for row in self.check.list_buckets()["Buckets"]]
+        tools.settled(self.pair, self.uid, left, [self.write, self.check], orphans=orphans)
 
 
 @pytest.fixture(params=["ours-to-radosgw", "radosgw-to-ours"])

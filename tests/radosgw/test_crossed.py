@@ -9,9 +9,12 @@ import secrets
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.radosgw.tools import collect
+
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = [0, KIB, 4 * MIB, 4 * MIB + 1, 20 * MIB]
-NAMES = ["_a", "__b", "_multipart_x.2~y.meta", "ünï/ñ\U0001f600", "a//b", "../x", "a+b c", "100%", "%2F", "a&<>\"'"]
+NAMES = ["_a", "__b", "_multipart_x.2~y.meta", "ünï/ñ\U0001f600", "a//b", "../x", "a+b c", "100%", "%2F", "a&<>\"'", "x" * 1024, "_" + "ü" * 511 + "y"]
+RANGES = [(0, 0), (1, 100), (4 * MIB - 1, 4 * MIB), (4 * MIB - 3, 9 * MIB), (8 * MIB, None)]
 EQUAL, UNEQUAL = [5 * MIB, 5 * MIB, 5 * MIB], [5 * MIB, 9 * MIB + 3, 6 * MIB, 17]
 
 
@@ -36,57 +39,51 @@ def code(refusal) -> str:
     return refusal.value.response["Error"]["Code"]
 
 
-def settled(crossed) -> None:
-    """The index tells what both gateways did: radosgw-admin finds nothing to repair, and both tools count the same."""
-    for name in (crossed.bucket, crossed.other):
-        checked = crossed.pair.radosgw_admin("bucket", "check", "--bucket", name)
-        assert checked["invalid_multipart_entries"] == []
-        stored, counted = (_counts(checked["check_result"][which]) for which in ("existing_header", "calculated_header"))
-        assert stored == counted
-    stats, ours = (
-        {row["bucket"]: row for row in admin("bucket", "stats", "--uid", crossed.uid) if row["bucket"] in (crossed.bucket, crossed.other)}
-        for admin in (crossed.pair.radosgw_admin, crossed.pair.rgw_admin))
-    assert stats == ours and len(stats) == 2
-    for name, row in stats.items():
-        listed = [entry for page in crossed.check.get_paginator("list_objects_v2").paginate(Bucket=name) for entry in page.get("Contents", [])]
-        counts = _counts(row)
-        assert set(counts) <= {"rgw.main"}
-        main = counts.get("rgw.main", {"num_objects": 0, "size": 0})
-        assert (main["num_objects"], main["size"]) == (len(listed), sum(entry["Size"] for entry in listed))
-
-
-def _counts(stats: dict) -> dict:
-    return {category: row for category, row in stats["usage"].items() if row["num_objects"]}
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_put_overwrite_and_delete(crossed, size):
-    data = data_of(size)
-    crossed.write.put_object(Bucket=crossed.bucket, Key="k", Body=data, Metadata={"colour": "blue"}, ContentType="text/x", CacheControl="no-cache")
-    assert crossed.body("k") == (data, md5(data))
-    head = crossed.check.head_object(Bucket=crossed.bucket, Key="k")
-    assert (head["ContentLength"], head["ContentType"], head["CacheControl"], head["Metadata"]) == (size, "text/x", "no-cache", {"colour": "blue"})
-    if size > 9:
-        assert crossed.body("k", Range=f"bytes={size - 9}-")[0] == data[-9:]
-    listed = crossed.check.list_objects_v2(Bucket=crossed.bucket, FetchOwner=True)["Contents"][0]
-    assert (listed["Size"], listed["ETag"], listed["Owner"]["ID"]) == (size, f'"{md5(data)}"', crossed.uid)
-    other = data_of(5 * MIB)
-    crossed.check.put_object(Bucket=crossed.bucket, Key="k", Body=other)  # the other gateway overwrites
-    assert crossed.body("k", crossed.write) == (other, md5(other))
-    crossed.write.put_object(Bucket=crossed.bucket, Key="k", Body=data)
-    assert crossed.body("k") == (data, md5(data))
-    settled(crossed)
-    crossed.check.delete_object(Bucket=crossed.bucket, Key="k")
-    with pytest.raises(ClientError) as refusal:
-        crossed.write.get_object(Bucket=crossed.bucket, Key="k")
-    assert code(refusal) == "NoSuchKey"
+def test_put_overwrite_and_delete(crossed):
+    for size in SIZES:
+        key, data = f"k{size}", data_of(size)
+        place = {"Bucket": crossed.bucket, "Key": key}
+        crossed.write.put_object(Body=data, Metadata={"colour": "blue"}, ContentType="text/x",
+                                 CacheControl="no-cache", ContentDisposition="inline", ContentLanguage="de", **place)
+        assert crossed.body(key) == (data, md5(data))
+        heads = [end.head_object(**place) for end in (crossed.check, crossed.write)]
+        for name in ("ContentLength", "ContentType", "CacheControl", "ContentDisposition", "ContentLanguage", "Metadata", "ETag", "LastModified",
+                     "AcceptRanges"):
+            assert heads[0][name] == heads[1][name], name
+        assert (heads[0]["ContentLength"], heads[0]["ContentType"], heads[0]["Metadata"]["colour"]) == (size, "text/x", "blue")
+        for first, last in RANGES:
+            if first < size:
+                wanted = data[first:last + 1 if last else None]
+                assert crossed.body(key, Range=f"bytes={first}-{last or ''}")[0] == wanted
+    crossed.settled()
+    for size in SIZES:
+        key, other = f"k{size}", data_of(5 * MIB)
+        crossed.check.put_object(Bucket=crossed.bucket, Key=key, Body=other)  # the other gateway overwrites
+        assert crossed.body(key, crossed.write) == (other, md5(other))
+        assert crossed.write.head_object(Bucket=crossed.bucket, Key=key)["Metadata"] == {}
+        data = data_of(size)
+        crossed.write.put_object(Bucket=crossed.bucket, Key=key, Body=data)
+        assert crossed.body(key) == (data, md5(data))
+    listed = crossed.check.list_objects_v2(Bucket=crossed.bucket, FetchOwner=True)["Contents"]
+    assert sorted(row["Size"] for row in listed) == SIZES and {row["Owner"]["ID"] for row in listed} == {crossed.uid}
+    crossed.settled()
+    for i, size in enumerate(SIZES):
+        place = {"Bucket": crossed.bucket, "Key": f"k{size}"}
+        if i % 2:
+            crossed.check.delete_object(**place)
+        else:
+            crossed.check.delete_objects(Bucket=crossed.bucket, Delete={"Objects": [{"Key": place["Key"]}]})
+        with pytest.raises(ClientError) as refusal:
+            crossed.write.get_object(**place)
+        assert code(refusal) == "NoSuchKey"
     assert keys(crossed.write, crossed.bucket) == keys(crossed.check, crossed.bucket) == []
-    settled(crossed)
+    crossed.settled()
     for name in (crossed.bucket, crossed.other):
         crossed.check.delete_bucket(Bucket=name)
-    with pytest.raises(ClientError) as refusal:
-        crossed.check.list_objects_v2(Bucket=crossed.bucket)
-    assert code(refusal) == "NoSuchBucket"
+        for end in (crossed.check, crossed.write):
+            with pytest.raises(ClientError) as refusal:
+                end.list_objects_v2(Bucket=name)
+            assert code(refusal) == "NoSuchBucket"
 
 
 def test_names_and_lists(crossed):
@@ -99,42 +96,39 @@ def test_names_and_lists(crossed):
     assert paged == in_order
     lists = [end.list_objects_v2(Bucket=crossed.bucket, Delimiter="/") for end in (crossed.write, crossed.check)]
     assert [row["Prefix"] for row in lists[0]["CommonPrefixes"]] == [row["Prefix"] for row in lists[1]["CommonPrefixes"]]
-    assert keys(crossed.check, crossed.bucket, Prefix="_") == ["__b", "_a", "_multipart_x.2~y.meta"]
+    assert keys(crossed.check, crossed.bucket, Prefix="_") == sorted(name for name in NAMES if name[0] == "_")
     for name in NAMES:
         assert crossed.body(name) == (name.encode(), md5(name.encode()))
         big = data_of(5 * MIB)
         crossed.write.put_object(Bucket=crossed.bucket, Key=name, Body=big)
         assert crossed.body(name) == (big, md5(big))
-    settled(crossed)
+    crossed.settled()
     for name in NAMES:
         crossed.check.delete_object(Bucket=crossed.bucket, Key=name)
     assert keys(crossed.write, crossed.bucket) == []
-    settled(crossed)
+    crossed.settled()
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_copy(crossed, size):
-    data = data_of(size)
-    crossed.check.put_object(Bucket=crossed.bucket, Key="_source", Body=data, Metadata={"a": "b"})
-    source = {"Bucket": crossed.bucket, "Key": "_source"}
-    crossed.write.copy_object(Bucket=crossed.other, Key="copy", CopySource=source)
-    crossed.write.copy_object(Bucket=crossed.bucket, Key="copy", CopySource=source)
-    crossed.write.copy_object(Bucket=crossed.bucket, Key="_source", CopySource=source, MetadataDirective="REPLACE", Metadata={"c": "d"})
-    assert crossed.check.head_object(Bucket=crossed.bucket, Key="_source")["Metadata"] == {"c": "d"}
-    assert crossed.body("_source") == (data, md5(data))
-    crossed.check.delete_object(Bucket=crossed.bucket, Key="_source")
-    collect(crossed)
-    for end in (crossed.write, crossed.check):
-        assert crossed.body("copy", end) == (data, md5(data))
-        got = end.get_object(Bucket=crossed.other, Key="copy")
-        assert (got["Body"].read(), got["Metadata"]) == (data, {"a": "b"})
-    settled(crossed)
-
-
-def collect(crossed) -> None:
-    """Both garbage collectors, whatever is due or not."""
-    crossed.pair.radosgw_admin("gc", "process", "--include-all")
-    crossed.pair.rgw_admin("gc", "process", "--include-all")
+def test_copy(crossed):
+    bodies = {f"_source{size}": data_of(size) for size in SIZES}
+    for key, data in bodies.items():
+        crossed.check.put_object(Bucket=crossed.bucket, Key=key, Body=data, Metadata={"a": "b"})
+        source = {"Bucket": crossed.bucket, "Key": key}
+        crossed.write.copy_object(Bucket=crossed.other, Key=key, CopySource=source)
+        crossed.write.copy_object(Bucket=crossed.bucket, Key=f"copy{key}", CopySource=source)
+        crossed.write.copy_object(Bucket=crossed.bucket, Key=key, CopySource=source, MetadataDirective="REPLACE", Metadata={"c": "d"})
+        assert crossed.check.head_object(Bucket=crossed.bucket, Key=key)["Metadata"] == {"c": "d"}
+        assert crossed.body(key) == (data, md5(data))
+    crossed.settled()
+    for key in bodies:
+        crossed.check.delete_object(Bucket=crossed.bucket, Key=key)
+    collect(crossed.pair)
+    for key, data in bodies.items():
+        for end in (crossed.write, crossed.check):
+            assert crossed.body(f"copy{key}", end) == (data, md5(data))
+            got = end.get_object(Bucket=crossed.other, Key=key)
+            assert (got["Body"].read(), got["Metadata"]) == (data, {"a": "b"})
+    crossed.settled()
 
 
 def upload(ends, bucket: str, key: str, parts: list[bytes]) -> None:
@@ -163,25 +157,28 @@ def upload(ends, bucket: str, key: str, parts: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("hands", ["one", "write-first", "check-first"])
-@pytest.mark.parametrize("sizes", [[5 * MIB], EQUAL, UNEQUAL], ids=["single", "equal", "unequal"])
-def test_multipart(crossed, sizes, hands):
-    parts = [data_of(size) for size in sizes]
+def test_multipart(crossed, hands):
     ends = {"one": [crossed.write], "write-first": [crossed.write, crossed.check], "check-first": [crossed.check, crossed.write]}[hands]
-    key = "_ünï" if hands == "one" else "m"
-    upload(ends, crossed.bucket, key, parts)
-    for end in (crossed.check, crossed.write):
-        assert crossed.body(key, end) == (b"".join(parts), combined(parts))
-        assert end.head_object(Bucket=crossed.bucket, Key=key)["Metadata"] == {"m": "p"}
-    start = sizes[0] - 5
-    assert crossed.body(key, Range=f"bytes={start}-{start + 20}")[0] == b"".join(parts)[start:start + 21]
-    settled(crossed)
-    crossed.check.copy_object(Bucket=crossed.other, Key="copy", CopySource={"Bucket": crossed.bucket, "Key": key})
-    crossed.check.delete_object(Bucket=crossed.bucket, Key=key)
-    collect(crossed)
-    for end in (crossed.check, crossed.write):
-        assert end.get_object(Bucket=crossed.other, Key="copy")["Body"].read() == b"".join(parts)
+    bodies = {}
+    for key, sizes in {"_single": [5 * MIB], "equal": EQUAL, "ünequal": UNEQUAL}.items():
+        parts = [data_of(size) for size in sizes]
+        upload(ends, crossed.bucket, key, parts)
+        bodies[key] = whole = b"".join(parts)
+        for end in (crossed.check, crossed.write):
+            assert crossed.body(key, end) == (whole, combined(parts))
+            assert end.head_object(Bucket=crossed.bucket, Key=key)["Metadata"] == {"m": "p"}
+        start = sizes[0] - 5
+        assert crossed.body(key, Range=f"bytes={start}-{start + 20}")[0] == whole[start:start + 21]
+    crossed.settled()
+    for key in bodies:
+        crossed.check.copy_object(Bucket=crossed.other, Key=key, CopySource={"Bucket": crossed.bucket, "Key": key})
+        crossed.check.delete_object(Bucket=crossed.bucket, Key=key)
+    collect(crossed.pair)
+    for key, whole in bodies.items():
+        for end in (crossed.check, crossed.write):
+            assert end.get_object(Bucket=crossed.other, Key=key)["Body"].read() == whole
     assert keys(crossed.write, crossed.bucket) == []
-    settled(crossed)
+    crossed.settled()
 
 
 @pytest.mark.parametrize("replacer", ["ours", "theirs"])
@@ -202,10 +199,10 @@ def test_parts_replaced_and_upload_aborted_by_the_other(crossed, replacer):
     assert refusals[0] == refusals[1]  # radosgw's code differs from S3's
     done = {"Parts": [{"PartNumber": 1, "ETag": md5(last)}]}
     crossed.check.complete_multipart_upload(Bucket=crossed.bucket, Key="m", UploadId=ids[1], MultipartUpload=done)
-    collect(crossed)
+    collect(crossed.pair)
     assert crossed.body("m", crossed.write) == crossed.body("m") == (last, combined([last]))
     if replacer == "ours" and crossed.check is crossed.ours:  # see the next test for what radosgw leaves
-        settled(crossed)
+        crossed.settled()
 
 
 def test_entries_of_replaced_parts_are_left_by_radosgw_alone(crossed):
@@ -241,15 +238,15 @@ def test_part_copies(crossed, source_by):
     completed = crossed.write.complete_multipart_upload(MultipartUpload={"Parts": done}, **place)
     for key in ("_plain", "joined"):
         crossed.check.delete_object(Bucket=crossed.other, Key=key)
-    collect(crossed)
+    collect(crossed.pair)
     for end in (crossed.check, crossed.write):
         data, etag = crossed.body("new", end)
         assert data == expected + tail and len(etag) == 34 and completed["ETag"].strip('"') in (etag, "")
-    settled(crossed)
+    crossed.settled()
     crossed.check.delete_object(Bucket=crossed.bucket, Key="new")
-    collect(crossed)
+    collect(crossed.pair)
     assert keys(crossed.write, crossed.bucket) == []
-    settled(crossed)
+    crossed.settled()
 
 
 def test_acls_and_bucket_lists(crossed):
