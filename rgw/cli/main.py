@@ -8,6 +8,7 @@ import rgw as package
 from rgw.cli.admin.bucket import bucket
 from rgw.cli.admin.gc import gc
 from rgw.cli.admin.key import key
+from rgw.cli.admin.reshard import reshard
 from rgw.cli.admin.user import user
 from rgw.cli.copy import store
 from rgw.cli.rados import rados
@@ -31,5 +32,5 @@ def rgw_admin() -> None:
 
 for command in (nano, serve, rados, store):
     rgw.add_command(command)
-for command in (user, key, bucket, gc):
+for command in (user, key, bucket, gc, reshard):
     rgw_admin.add_command(command)
