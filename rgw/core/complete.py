@@ -17,11 +17,12 @@ from rgw.core import places
 from rgw.core.compression import joined
 from rgw.core.conditions import Conditions
 from rgw.core.copy import put_references
+from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, existing_head, put_head
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, random_text, tails
+from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, tails
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
 from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts

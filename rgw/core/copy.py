@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.conditions import Conditions
+from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite, put_head, require_unversioned
-from rgw.core.manifest import Piece, gc_chain, plain_manifest, random_text, tail_bucket, tail_instance, tails
+from rgw.core.manifest import Piece, gc_chain, plain_manifest, tail_bucket, tail_instance, tails
 from rgw.core.reader import ObjectChanged, read_all, read_head
 from rgw.core.state import COMPRESSION, CRYPT_PREFIX, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, text, with_nul
 from rgw.core.writer import ObjectWriter

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rgw.core.buckets import Buckets
+from rgw.core.entropy import random_bytes
 from rgw.core.gc import GarbageCollector
 from rgw.core.lifecycle import Lifecycle
 from rgw.core.listing import Listings
@@ -95,4 +95,4 @@ class Gateway:
 
     def new_tag(self) -> str:
         """A tag that no other operation of any gateway has: ``<zone id>.<instance id>.<random>``."""
-        return f"{self.zone.id}.{self.cluster.instance_id}.{secrets.randbits(64)}"
+        return f"{self.zone.id}.{self.cluster.instance_id}.{int.from_bytes(random_bytes(8))}"

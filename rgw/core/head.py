@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
@@ -129,9 +130,20 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     if conditional:
         existing = existing or await existing_head(gw, write.bucket, write.key)
         check(write.conditions, shown_etag(existing))
-    change = await IndexChange.prepare(gw, write.bucket, IndexKey.of(write.key), delete=False, tag=tag)
+    preparing = IndexChange.prepare(gw, write.bucket, IndexKey.of(write.key), delete=False, tag=tag)
+    found: ObjectState | BaseException | None = existing
+    if conditional or existing is not None:
+        change = await preparing
+    else:  # what there is to overwrite is looked up meanwhile
+        prepared, found = await asyncio.gather(preparing, existing_head(gw, write.bucket, write.key), return_exceptions=True)
+        if isinstance(prepared, BaseException):
+            raise prepared
+        change = prepared
     settled = False
     try:
+        if isinstance(found, BaseException):
+            raise found
+        existing = found
         while True:
             try:
                 state = await _write_once(gw, write, tag, existing)

@@ -5,8 +5,6 @@ Source: RGWObjManifest of Ceph Pacific. A manifest is either a set of rules, fro
 
 from __future__ import annotations
 
-import secrets
-import string
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,16 +13,6 @@ from rgw.formats import names
 from rgw.formats.basics import BucketName, Obj, PlacementRule, Pool
 from rgw.formats.gc import GcObj
 from rgw.formats.obj import ManifestPart, ManifestRule, ObjManifest
-
-_ALNUM = string.ascii_letters + string.digits
-
-
-def random_text(length: int) -> str:
-    """Random letters and digits, fit for prefixes and upload ids."""
-    text = ""
-    while len(text) < length:  # one draw mostly; a byte is used if it is a fair choice of the 62
-        text += "".join(_ALNUM[b % 62] for b in secrets.token_bytes(length + 8) if b < 248)
-    return text[:length]
 
 
 @dataclass(frozen=True, slots=True)

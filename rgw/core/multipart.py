@@ -11,10 +11,10 @@ from rgw.core import complete as completing
 from rgw.core import places
 from rgw.core.complete import AttrsOf, CompletedPart
 from rgw.core.conditions import Conditions
+from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, require_unversioned, with_acl
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import random_text
 from rgw.core.part_copy import copy_part
 from rgw.core.parts import PartWriter
 from rgw.core.state import ACL, STORAGE_CLASS, ObjectState, text

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.copy import put_references, take_references
+from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, existing_head
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces, random_text, tails
+from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces, tails
 from rgw.core.parts import PartWriter, drop_index_entry, free_parts, record_part
 from rgw.core.reader import ObjectChanged, read, read_head
 from rgw.core.state import ACL, ETAG, IDTAG, MANIFEST, TAIL_TAG, ObjectState, with_nul

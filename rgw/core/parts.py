@@ -8,11 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from rgw.core import places
+from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import gc_chain, gc_obj, part_manifest, random_text
+from rgw.core.manifest import gc_chain, gc_obj, part_manifest
 from rgw.core.state import ACL, ETAG, with_nul
 from rgw.core.stripes import StripeSink
 from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rgw.core import places
+from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, free_tail
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import plain_manifest, random_text
+from rgw.core.manifest import plain_manifest
 from rgw.core.reader import ObjectChanged, read
 from rgw.core.state import COMPRESSION, IDTAG, MANIFEST, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, format_parts, with_nul
 from rgw.core.stripes import StripeSink

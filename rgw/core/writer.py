@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.conditions import Conditions
+from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, put_head, require_unversioned
-from rgw.core.manifest import gc_chain, plain_manifest, random_text, tails
+from rgw.core.manifest import gc_chain, plain_manifest, tails
 from rgw.core.state import ETAG, STORAGE_CLASS, ObjectState, text
 from rgw.core.stripes import StripeSink
 from rgw.formats import names

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import socket
 import ssl
 import time
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from rgw.auth.authenticate import authenticate
 from rgw.auth.request import RequestView
+from rgw.core.entropy import random_bytes
 from rgw.core.gateway import Gateway
 from rgw.errors import S3Error
 from rgw.frontend import address, optable, xml
@@ -38,7 +38,7 @@ class Handler:
         self.draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        request_id = secrets.token_hex(10)
+        request_id = random_bytes(10).hex()
         started = time.perf_counter()
         resource, op_name, status = "", "-", 500
         body: BodyReader | None = None
@@ -56,7 +56,7 @@ class Handler:
             identity = await authenticate(view, self._gw.users.get_by_access_key, time.time_ns(), self._gw.options)
             if op.handler is None:
                 raise S3Error("NotImplemented", f"{op.name} is not implemented.")
-            body = BodyReader(request, headers, identity.payload, self._gw.options.rgw_max_put_size,
+            body = BodyReader(request, _without_sums(headers) if op.own_sums else headers, identity.payload, self._gw.options.rgw_max_put_size,
                               self._gw.options.rgw_body_stall_timeout)
             req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body))
             if scope != "service" and op.name != "CreateBucket":                       # load the bucket's state
@@ -162,6 +162,10 @@ def _view(request: web.BaseRequest) -> RequestView:
     path, query = address.split_target(request.raw_path)
     headers = [(n.decode("latin-1").lower(), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
     return RequestView(request.method, path, query, headers)
+
+
+def _without_sums(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
 
 
 def _xml_of(body: BodyReader) -> Any:
