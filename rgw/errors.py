@@ -60,6 +60,7 @@ S3_ERRORS: dict[str, tuple[int, str]] = {
     "SlowDown": (503, "Reduce your request rate."),
     "TooManyBuckets": (400, "You have attempted to create more buckets than are allowed."),
     "UnexpectedContent": (400, "This request contains unsupported content."),
+    "UnresolvableGrantByEmailAddress": (400, "The email address you provided does not match any account on record."),
     "UserSuspended": (403, "The user is suspended."),
     "XAmzContentChecksumMismatch": (400, "The provided checksum does not match what was computed."),
     "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),

@@ -111,13 +111,13 @@ def composite(algorithm: str, parts: Iterable[str]) -> str:
 
 
 def decode_value(algorithm: str, text: str) -> bytes:
-    """The digest in a header or trailer; InvalidRequest if it is not one."""
+    """The digest in a header or trailer; BadDigest (as radosgw) if it is not one."""
     try:
         digest = base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error, ValueError):
         digest = b""
     if len(digest) != LENGTHS[algorithm]:
-        raise S3Error("InvalidRequest", f"Value for {PREFIX}{algorithm} header is invalid.")
+        raise S3Error("BadDigest", f"Value for {PREFIX}{algorithm} header is invalid.")
     return digest
 
 

@@ -24,6 +24,7 @@ class Op:
     header: str = ""
     handler: Handler | None = None
     body: bool = False
+    own_sums: bool = False  # x-amz-checksum-* headers are the operation's own, not of the request's body
     permission: int = 0  # what the bucket's ACL must grant; 0: the operation checks for itself
 
 
@@ -53,7 +54,8 @@ OPS: list[Op] = [
     Op("PutObjectTagging", "PUT", "object", ("tagging",), handler=tagging.put_object, body=True),
     Op("DeleteObjectTagging", "DELETE", "object", ("tagging",), handler=tagging.delete_object),
     Op("CreateMultipartUpload", "POST", "object", ("uploads",), handler=multipart.create, permission=WRITE),
-    Op("CompleteMultipartUpload", "POST", "object", ("uploadId",), handler=multipart.complete, body=True, permission=WRITE),
+    Op("CompleteMultipartUpload", "POST", "object", ("uploadId",), handler=multipart.complete, body=True, own_sums=True,
+       permission=WRITE),
     Op("UploadPartCopy", "PUT", "object", ("partNumber", "uploadId"), "x-amz-copy-source", multipart.copy_part, permission=WRITE),
     Op("UploadPart", "PUT", "object", ("partNumber", "uploadId"), handler=multipart.upload_part, body=True, permission=WRITE),
     Op("ListParts", "GET", "object", ("uploadId",), handler=multipart.list_parts, permission=READ),

@@ -23,7 +23,8 @@ async def from_headers(req: Request, owner: str, display_name: str) -> AccessCon
         known = [g if g.group else await _known(req, g.permission, g.user, g.email) for g in grants]
         return acls.policy(owner, display_name, known)
     bucket_owner = req.bucket.owner.text() if req.bucket is not None else ""
-    return acls.canned(req.headers.get("x-amz-acl", ""), owner, display_name, bucket_owner)
+    bucket_owner_name = req.bucket.acl.owner.display_name if req.bucket is not None else ""
+    return acls.canned(req.headers.get("x-amz-acl", ""), owner, display_name, bucket_owner, bucket_owner_name)
 
 
 async def new_object(req: Request) -> dict[str, bytes]:
@@ -48,12 +49,12 @@ def _document(policy: AccessControlPolicy) -> tuple[str, Any]:
 
 
 async def _known(req: Request, permission: int, user: str, email: str) -> acls.Grant:
-    """A grant to a user that exists, by id or e-mail address. S3Error InvalidArgument if there is none."""
+    """A grant to a user that exists, by id or e-mail address. S3Error InvalidArgument, UnresolvableGrantByEmailAddress."""
     try:
         info = await (req.gw.users.get(user) if user else req.gw.users.get_by_email(email))
     except S3Error as error:
         if error.code == "NoSuchUser":
-            raise S3Error("InvalidArgument", "Invalid id") from None
+            raise S3Error("InvalidArgument", "Invalid id") if user else S3Error("UnresolvableGrantByEmailAddress") from None
         raise
     return acls.Grant(permission, user=info.user_id.text(), display_name=info.display_name)
 

@@ -57,7 +57,7 @@ def metadata(req: Request) -> dict[str, bytes]:
             found[PREFIX + name] = with_nul(value)
         elif name in STORED:
             if name == "content-encoding":
-                value = ",".join(word for word in (w.strip() for w in value.split(",")) if word != "aws-chunked")
+                value = ", ".join(word for word in (w.strip() for w in value.split(",")) if word != "aws-chunked")
                 if not value:
                     continue
             found[PREFIX + STORED[name]] = with_nul(value)

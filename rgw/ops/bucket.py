@@ -36,7 +36,9 @@ async def create(req: Request) -> Result:
     lock = req.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true"
     if lock:
         raise S3Error("NotImplemented", "Object lock is not implemented.")
-    await req.gw.buckets.create(req.bucket_name, user, policy, placement=placement)
+    bucket, made = await req.gw.buckets.create(req.bucket_name, user, policy, placement=placement)
+    if not made and bucket.acl.encode() != policy.encode():
+        raise S3Error("BucketAlreadyExists", BucketName=req.bucket_name)  # radosgw's answer: an ACL is not replaced this way
     return Result(headers={"Location": f"/{req.bucket_name}"})
 
 
@@ -59,7 +61,7 @@ async def delete(req: Request) -> Result:
 
 
 async def location(req: Request) -> Result:
-    return Result(xml=("LocationConstraint", req.gw.options.rgw_default_region))
+    return Result(xml=("LocationConstraint", req.gw.options.rgw_default_region or req.gw.zone.api_name))
 
 
 async def versioning(req: Request) -> Result:

@@ -145,6 +145,7 @@ def _wanted(root: Any) -> list[CompletedPart]:
 
 async def complete(req: Request) -> Result:
     wanted = _wanted(await req.xml())
+    size = req.headers.get("x-amz-mp-object-size")
     upload_id = req.query["uploadId"]
     try:
         held = (await _upload(req)).attrs
@@ -154,7 +155,13 @@ async def complete(req: Request) -> Result:
         held = {}  # perhaps a retry after success: the core tells
     algorithm, kind = text(held.get(attrs.CHECKSUM + "algorithm")), text(held.get(attrs.CHECKSUM + "type"))
 
+    claimed_kind = req.headers.get("x-amz-checksum-type", "").strip().upper()
+    if held and kind and claimed_kind not in ("", kind):
+        raise S3Error("InvalidRequest", f"The upload was created using the {kind} checksum type, the complete request names {claimed_kind}.")
+
     def sums_of(parts: list[Part]) -> dict[str, bytes]:
+        if size is not None and size.strip() != str(sum(p.size for p in parts)):
+            raise S3Error("InvalidRequest", "The x-amz-mp-object-size header is not the sum of the parts' sizes.")
         if not algorithm or any(algorithm not in p.checksums for p in parts):
             return {}
         if kind == checksums.FULL_OBJECT:
@@ -162,14 +169,14 @@ async def complete(req: Request) -> Result:
         else:
             value = checksums.composite(algorithm, (p.checksums[algorithm] for p in parts))
         claimed = req.headers.get(checksums.PREFIX + algorithm)
-        if claimed is not None and claimed.partition("-")[0] != value.partition("-")[0]:
-            raise S3Error("BadDigest")
+        if claimed is not None and claimed.strip() not in (value, value.partition("-")[0]):
+            raise S3Error("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
         return attrs.checksum_attrs({algorithm: value}, kind)
 
     async def work() -> tuple[str, Any]:
         state = await req.gw.multipart.complete(req.the_bucket, req.key, upload_id, wanted, conditions=conditions(req), attrs_of=sums_of)
-        sums = {algorithm: text(state.attrs.get(attrs.CHECKSUM + algorithm)) or None} if algorithm else {}
+        sums = {name: text(state.attrs[attrs.CHECKSUM + name]) for name in checksums.ALGORITHMS if attrs.CHECKSUM + name in state.attrs}
         return "CompleteMultipartUploadResult", [
             ("Location", f"/{req.bucket_name}/{req.key}"), ("Bucket", req.bucket_name), ("Key", req.key), ("ETag", f'"{state.etag}"'),
-            *_sums(sums), ("ChecksumType", kind or None)]  # type: ignore[arg-type]
+            *_sums(sums), ("ChecksumType", text(state.attrs.get(attrs.CHECKSUM + "type")) or None if sums else None)]
     return Result(later=work())

@@ -106,7 +106,7 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
                 offset, length, status = start, size, 206
                 break
         else:
-            raise S3Error("InvalidPartNumber")
+            raise S3Error("InvalidPart", PartNumber=str(number))
     else:
         if_range = req.headers.get("if-range")
         part = parse_range(req.headers.get("range"), state.size) if if_range in (None, f'"{state.etag}"') else None

@@ -63,7 +63,9 @@ def test_headers() -> None:
     found = expected({"x-amz-trailer": "x-amz-checksum-crc64nvme"})
     assert found is not None and found.trailer and found.algorithm == "crc64nvme"
     assert expected({"content-type": "x"}) is None
-    for bad in ({"x-amz-checksum-crc32": "y/Q5"}, {"x-amz-checksum-crc32": "y/Q5Jg==", "x-amz-trailer": "x-amz-checksum-sha1"},
+    with pytest.raises(S3Error, match="BadDigest"):
+        expected({"x-amz-checksum-crc32": "y/Q5"})
+    for bad in ({"x-amz-checksum-crc32": "y/Q5Jg==", "x-amz-trailer": "x-amz-checksum-sha1"},
                 {"x-amz-checksum-crc32": "y/Q5Jg==", "x-amz-sdk-checksum-algorithm": "SHA1"}, {"x-amz-sdk-checksum-algorithm": "MD4"}):
         with pytest.raises(S3Error, match="InvalidRequest"):
             expected(bad)

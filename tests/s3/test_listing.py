@@ -129,7 +129,7 @@ async def test_buckets(s3):
 
 
 async def test_location_and_head(s3):
-    assert (await s3.run("get_bucket_location", Bucket=s3.bucket))["LocationConstraint"] is None
+    assert (await s3.run("get_bucket_location", Bucket=s3.bucket))["LocationConstraint"] == "default"
     assert (await s3.run("head_bucket", Bucket=s3.bucket))["BucketRegion"]
     for call in ("get_bucket_location", "head_bucket", "list_objects", "list_objects_v2", "list_multipart_uploads", "delete_bucket"):
         with pytest.raises(ClientError) as refusal:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import secrets
 import zlib
 from urllib.parse import quote
@@ -144,7 +145,7 @@ async def test_checksums(s3, algorithm):
     assert (await ask(s3, "PUT", path(s3, "h"), header, b"hello")).status == 200
     before = await s3.objects()
     assert (await ask(s3, "PUT", path(s3, "n"), header, b"Hello")).code == "BadDigest"
-    assert (await ask(s3, "PUT", path(s3, "n"), dict.fromkeys(header, "x"), b"hello")).code == "InvalidRequest"
+    assert (await ask(s3, "PUT", path(s3, "n"), dict.fromkeys(header, "x"), b"hello")).code == "BadDigest"
     assert await s3.objects() == before
     assert await body(s3, "k", ChecksumMode="ENABLED") == b"hello"  # boto3 verifies
 
@@ -161,7 +162,14 @@ async def test_multipart_checksums(s3, algorithm, kind):
     listed = await s3.run("list_parts", Bucket=s3.bucket, Key="m", UploadId=upload)
     assert [p[name] for p in listed["Parts"]] == [p[name] for p in parts]
     assert await code(complete(s3, upload, [parts[0], {**parts[1], name: parts[0][name]}])) in ("InvalidPart", "BadDigest")
-    done = await complete(s3, upload, parts)
+    async def whole(**claims):  # what the client says of the object; a retry answers the same
+        return await s3.run("complete_multipart_upload", Bucket=s3.bucket, Key="m", UploadId=upload, MultipartUpload={"Parts": parts}, **claims)
+    other = "FULL_OBJECT" if kind == "COMPOSITE" else "COMPOSITE"
+    for wrong in ({name: "bad"}, {name: parts[0][name]}, {name: parts[0][name] + "-2"}, {"MpuObjectSize": 1}, {"ChecksumType": other}):
+        assert await code(whole(**wrong)) in ("BadDigest", "InvalidRequest"), wrong
+    done = await whole(MpuObjectSize=5 * MIB + 3, ChecksumType=kind)
+    again = await whole(**{name: done[name]})
+    assert [again.get(field) for field in (name, "ETag", "ChecksumType")] == [done[field] for field in (name, "ETag", "ChecksumType")]
     got = await s3.run("head_object", Bucket=s3.bucket, Key="m", ChecksumMode="ENABLED")
     assert got[name] == done[name] and got["ChecksumType"] == kind and got[name].endswith("-2") == (kind == "COMPOSITE")
     if (algorithm, kind) == ("CRC32", "FULL_OBJECT"):
@@ -179,3 +187,13 @@ async def test_virtual_host(s3, signature):
     assert host == f"{s3.bucket}.s3.example.test"
     reply = parse(await talk(s3, head("GET", "/" + target, {"Host": host, "Connection": "close"})))
     assert (reply.status, reply.body) == (200, b"1")
+
+
+async def test_complete_takes_the_claimed_checksum(s3):
+    """x-amz-checksum-* of a Complete is the object's, not of the XML that is sent."""
+    upload = await start(s3, ChecksumAlgorithm="SHA256")
+    reply = await part(s3, upload, 1, b"A" * 1024, ChecksumAlgorithm="SHA256")
+    composite = base64.b64encode(hashlib.sha256(base64.b64decode(reply["ChecksumSHA256"])).digest()).decode() + "-1"
+    done = await s3.run("complete_multipart_upload", Bucket=s3.bucket, Key="m", UploadId=upload, ChecksumSHA256=composite, MultipartUpload={
+        "Parts": [{"PartNumber": 1, "ETag": reply["ETag"], "ChecksumSHA256": reply["ChecksumSHA256"]}]})
+    assert done["ChecksumSHA256"] == composite

@@ -60,3 +60,18 @@ async def test_many_change_a_bucket_at_once(s3):
     with ThreadPoolExecutor(30) as threads:  # not the loop's own threads, which the store needs
         work = [loop.run_in_executor(threads, lambda: s3.client.put_bucket_acl(Bucket=s3.bucket, ACL="public-read")) for _ in range(30)]
         await asyncio.gather(*work)
+
+
+async def test_a_bucket_made_again_keeps_its_acl(s3):
+    with pytest.raises(ClientError) as caught:
+        await s3.run("create_bucket", Bucket=s3.bucket, ACL="public-read")
+    assert caught.value.response["Error"]["Code"] == "BucketAlreadyExists"
+    assert len((await s3.run("get_bucket_acl", Bucket=s3.bucket))["Grants"]) == 1
+
+
+async def test_the_bucket_owner_is_named_in_grants(s3):
+    client = _client(s3, await s3.gw.users.create(f"o{secrets.token_hex(4)}", "Other"))
+    await s3.run("put_bucket_acl", Bucket=s3.bucket, ACL="public-read-write")
+    await asyncio.to_thread(client.put_object, Bucket=s3.bucket, Key="k", Body=b"x", ACL="bucket-owner-read")
+    grants = (await asyncio.to_thread(client.get_object_acl, Bucket=s3.bucket, Key="k"))["Grants"]
+    assert [(g["Grantee"]["DisplayName"], g["Permission"]) for g in grants] == [("Other", "FULL_CONTROL"), ("A user", "READ")]
