@@ -106,6 +106,8 @@ async def run(choice: StoreChoice, sockets: list[socket.socket], tls: ssl.SSLCon
         try:
             gw.gc.start()
             gw.lifecycle.start()
+            gw.quotas.start()
+            gw.usage.start()
             gw.reshard_queue.start()
             server = Server(gw)
             await server.start(sockets, tls)

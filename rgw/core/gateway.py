@@ -12,8 +12,11 @@ from rgw.core.lifecycle import Lifecycle
 from rgw.core.listing import Listings
 from rgw.core.metadata import Metadata
 from rgw.core.options import Options
+from rgw.core.quota_enforcement import Quotas
+from rgw.core.ratelimit import RateLimits
 from rgw.core.reshard import Resharder
 from rgw.core.reshard_queue import ReshardQueue
+from rgw.core.usage import UsageLog
 from rgw.core.users import Users
 from rgw.core.zone import ZoneConfig, load_zone
 from rgw.formats.basics import PlacementRule, Pool
@@ -38,6 +41,9 @@ class Gateway:
         self.listing = Listings(self)
         self.gc = GarbageCollector(self)
         self.lifecycle = Lifecycle(self)
+        self.quotas = Quotas(self)
+        self.usage = UsageLog(self)
+        self.rate_limits = RateLimits(self)
         self.resharder = Resharder(self)
         self.reshard_queue = ReshardQueue(self)
 
@@ -70,6 +76,8 @@ class Gateway:
         """Stops background work and takes the watches back."""
         await self.reshard_queue.stop()
         await self.lifecycle.stop()
+        await self.quotas.stop()
+        await self.usage.stop()
         await self.gc.stop()
         await self.metadata.stop()
 

@@ -78,6 +78,10 @@ class ZoneConfig:
         return self.params.lc.text()
 
     @property
+    def usage_pool(self) -> str:
+        return self.params.usage_log.text()
+
+    @property
     def reshard_pool(self) -> str:
         return self.params.reshard.text()
 
@@ -120,7 +124,7 @@ class ZoneConfig:
 
     def all_pools(self) -> list[str]:
         """Every pool that serving needs."""
-        pools = [self.meta_root, self.uid_pool, self.key_pool, self.email_pool, self.control_pool, self.gc_pool, self.lc_pool,
+        pools = [self.meta_root, self.uid_pool, self.key_pool, self.email_pool, self.control_pool, self.gc_pool, self.lc_pool, self.usage_pool,
                  self.reshard_pool, self.log_pool]
         for name, placement in self.params.placement_pools.items():
             rule = PlacementRule(name, "")

@@ -51,6 +51,11 @@ class BodyReader:
         return not self._expect
 
     @property
+    def received(self) -> int:
+        """Bytes that came so far, as they were sent."""
+        return self._wire_seen
+
+    @property
     def md5(self) -> str:
         return self._md5.hexdigest()
 

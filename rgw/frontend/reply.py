@@ -26,6 +26,7 @@ class Reply(web.StreamResponse):
             raise ValueError("control characters in a header of a reply")
         self._lines = lines
         self._whole = body
+        self._body_length = len(body)
         self._closes = False
         self._keeps = False
 

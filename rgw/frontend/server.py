@@ -15,8 +15,10 @@ from rgw.auth.authenticate import authenticate
 from rgw.auth.request import RequestView
 from rgw.core.entropy import random_bytes
 from rgw.core.gateway import Gateway
+from rgw.core.ratelimit import Charge
 from rgw.errors import S3Error
 from rgw.frontend import address, optable, xml
+from rgw.frontend.accounting import account
 from rgw.frontend.body import BodyReader
 from rgw.frontend.reply import Reply
 from rgw.ops import access
@@ -42,6 +44,9 @@ class Handler:
         started = time.perf_counter()
         resource, op_name, status = "", "-", 500
         body: BodyReader | None = None
+        req: Request | None = None
+        response: web.StreamResponse | None = None
+        charge: Charge = []
         try:
             view = _view(request)                                                      # parse
             resource = view.raw_path
@@ -64,17 +69,21 @@ class Handler:
                 access.require_owner(req, req.bucket, "x-amz-expected-bucket-owner")
                 if op.permission:                                                      # authorize
                     access.require(req, req.bucket.acl, op.permission)
+            charge = await self._gw.rate_limits.admit(identity.user, req.bucket, view.method)
             result = await op.handler(req)                                             # check parameters, execute
             status = result.status
-            return await self._render(request, request_id, result, resource)           # render
+            response = await self._render(request, request_id, result, resource)       # render
+            return response
         except S3Error as error:
             status = error.status
-            return self._refuse(request, request_id, error, resource, body)
+            response = self._refuse(request, request_id, error, resource, body)
+            return response
         except store_errors.StoreError as error:
             log.warning("%s %s: %s", request_id, op_name, error, exc_info=True)
             refusal = _store_refusal(error)
             status = refusal.status
-            return self._refuse(request, request_id, refusal, resource, body)
+            response = self._refuse(request, request_id, refusal, resource, body)
+            return response
         except ConnectionError:  # the client went away: nobody reads this reply
             status = 499
             return Reply(status, {})
@@ -82,6 +91,8 @@ class Handler:
             log.exception("%s %s %s failed", request_id, op_name, resource)
             return self._refuse(request, request_id, S3Error("InternalError"), resource, body)
         finally:
+            if req is not None and body is not None:                                   # account
+                account(req, op_name, status, response.body_length if response is not None else 0, body.received, charge)
             log.info("%s %s %s %s %d %.1fms", request_id, op_name, request.method, resource, status,    # log
                      (time.perf_counter() - started) * 1000)
 

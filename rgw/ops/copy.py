@@ -68,5 +68,7 @@ async def copy_object(req: Request) -> Result:
         if tags is not None:
             values[attrs.TAGGING] = tags
         values[ACL] = extra[ACL]
-    state = await req.gw.objects.copy(src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra)
+    async with req.gw.quotas.room(bucket, 0 if itself else src.size, 0 if itself else 1):
+        state = await req.gw.objects.copy(
+            src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra)
     return Result(xml=("CopyObjectResult", [("LastModified", attrs.iso(state.mtime)), ("ETag", f'"{state.etag}"')]))

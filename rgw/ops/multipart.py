@@ -51,15 +51,18 @@ async def upload_part(req: Request) -> Result:
         raise S3Error("MissingContentLength")
     upload = await _upload(req)
     writer = req.gw.multipart.part_writer(upload, number, req.body.length)
-    try:
-        async for piece in req.body:
-            await writer.write(piece)
-        await req.body.finish()
-        sums = req.body.checksums
-        part = await writer.complete(req.body.md5, sums)
-    except BaseException:
-        await writer.abort()
-        raise
+    async with req.gw.quotas.room(req.the_bucket, req.body.length or 0):
+        try:
+            async for piece in req.body:
+                await writer.write(piece)
+            await req.body.finish()
+            if req.body.length is None:  # only now is the size known
+                await req.gw.quotas.check(req.the_bucket, writer.size)
+            sums = req.body.checksums
+            part = await writer.complete(req.body.md5, sums)
+        except BaseException:
+            await writer.abort()
+            raise
     return Result(headers={"ETag": f'"{part.etag}"'} | {f"x-amz-checksum-{name}": value for name, value in sums.items()})
 
 
@@ -79,7 +82,8 @@ async def copy_part(req: Request) -> Result:
         offset, length = int(match[1]), int(match[2]) - int(match[1]) + 1
 
     async def work() -> tuple[str, Any]:
-        part = await req.gw.multipart.copy_part(upload, number, src, offset, length)
+        async with req.gw.quotas.room(req.the_bucket, length):
+            part = await req.gw.multipart.copy_part(upload, number, src, offset, length)
         return "CopyPartResult", [("LastModified", attrs.iso(part.mtime)), ("ETag", f'"{part.etag}"')]
     return Result(later=work())
 
@@ -174,7 +178,8 @@ async def complete(req: Request) -> Result:
         return attrs.checksum_attrs({algorithm: value}, kind)
 
     async def work() -> tuple[str, Any]:
-        state = await req.gw.multipart.complete(req.the_bucket, req.key, upload_id, wanted, conditions=conditions(req), attrs_of=sums_of)
+        async with req.gw.quotas.room(req.the_bucket, 0, 0):  # the parts are counted already
+            state = await req.gw.multipart.complete(req.the_bucket, req.key, upload_id, wanted, conditions=conditions(req), attrs_of=sums_of)
         sums = {name: text(state.attrs[attrs.CHECKSUM + name]) for name in checksums.ALGORITHMS if attrs.CHECKSUM + name in state.attrs}
         return "CompleteMultipartUploadResult", [
             ("Location", f"/{req.bucket_name}/{req.key}"), ("Bucket", req.bucket_name), ("Key", req.key), ("ETag", f'"{state.etag}"'),

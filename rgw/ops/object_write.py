@@ -36,13 +36,16 @@ async def put(req: Request) -> Result:
             etag = None
         wanted.check(etag)
     writer = req.gw.objects.writer(req.the_bucket, req.key, owner=req.identity.user, attrs=values, size_hint=req.body.length)
-    try:
-        async for piece in req.body:
-            await writer.write(piece)
-        await req.body.finish()
-        sums = attrs.checksum_attrs(req.body.checksums)
-        state = await writer.complete(req.body.md5, sums, wanted)
-    except BaseException:
-        await writer.abort()
-        raise
+    async with req.gw.quotas.room(req.the_bucket, req.body.length or 0):
+        try:
+            async for piece in req.body:
+                await writer.write(piece)
+            await req.body.finish()
+            if req.body.length is None:  # only now is the size known
+                await req.gw.quotas.check(req.the_bucket, writer.size)
+            sums = attrs.checksum_attrs(req.body.checksums)
+            state = await writer.complete(req.body.md5, sums, wanted)
+        except BaseException:
+            await writer.abort()
+            raise
     return Result(headers={"ETag": f'"{state.etag}"'} | attrs.checksum_headers(sums))

@@ -1,0 +1,228 @@
+"""Quotas at work: no write beyond what a bucket or its owner may hold. And the sums that this needs.
+
+Sums are remembered for ``rgw_bucket_quota_ttl`` and carried forward with what this gateway writes; where they come near the limit, they are
+read anew for each write, as radosgw does. Sizes are counted in whole blocks of 4 KiB unless the quota says ``check_on_raw``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from rgw.errors import S3Error
+from rgw.formats import cls_user
+from rgw.formats.basics import QuotaInfo, User
+from rgw.formats.bucket import UserHeader
+from rgw.store import classes
+from rgw.store.classcall import ClassCall
+from rgw.store.errors import NotFound, StoreError
+from rgw.store.interface import ReadOp, WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+_NEAR = 0.95  # of a limit: rgw_bucket_quota_soft_threshold
+_KNOWN = 10_000  # sums remembered, rgw_bucket_quota_cache_size
+_BLOCK = 4096
+
+
+@dataclass(slots=True)
+class Sums:
+    """What is stored: objects, bytes, bytes in whole blocks."""
+
+    objects: int = 0
+    size: int = 0
+    rounded: int = 0
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.objects + other.objects, self.size + other.size, self.rounded + other.rounded)
+
+
+@dataclass(slots=True)
+class _Account:
+    """``known`` is what was read, and written by us since; ``flying`` what our writes under way will add."""
+
+    known: Sums
+    flying: Sums
+    expires: float
+
+
+def added(size: int, objects: int = 1) -> Sums:
+    return Sums(objects, size, -(-size // _BLOCK) * _BLOCK)
+
+
+def exceeds(quota: QuotaInfo, sums: Sums, more: Sums, part: float = 1.0) -> bool:
+    """Whether the sums would go beyond ``part`` of the quota's limits."""
+    if not quota.enabled:
+        return False
+    if more.objects and quota.max_objects >= 0 and sums.objects + more.objects > quota.max_objects * part:
+        return True
+    bytes_then = sums.size + more.size if quota.check_on_raw else sums.rounded + more.rounded
+    return bool(quota.max_size >= 0 and bytes_then > quota.max_size * part)
+
+
+class Quotas:
+    """Room for writes. ``touched`` buckets are brought into their owners' sums in the background."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()  # by kind and bucket id or user
+        self._touched: dict[str, Bucket] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def room(self, bucket: Bucket, size: int, objects: int = 1) -> AsyncIterator[None]:
+        """Holds room for a write of ``size`` bytes while it is under way. S3Error QuotaExceeded if there is none."""
+        more = added(size, objects)
+        accounts = await self._admit(bucket, more)
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            for account in accounts:
+                account.flying += replace(more, objects=-more.objects, size=-more.size, rounded=-more.rounded)
+                if done:
+                    account.known += more
+
+    async def check(self, bucket: Bucket, size: int) -> None:
+        """S3Error QuotaExceeded unless an object of this size has room now: for bodies whose size shows at their end."""
+        for account in await self._admit(bucket, more := added(size)):
+            account.flying += replace(more, objects=-more.objects, size=-more.size, rounded=-more.rounded)
+
+    async def _admit(self, bucket: Bucket, more: Sums) -> list[_Account]:
+        own, user_quota = bucket.info.quota, None
+        try:
+            owner = await self._gateway.users.get(bucket.owner)
+        except S3Error as error:
+            if error.code != "NoSuchUser":
+                raise
+        else:
+            own, user_quota = own if own.enabled else owner.bucket_quota, owner.user_quota
+        found: list[_Account] = []
+        try:
+            if own.enabled:
+                found.append(await self._take(("bucket", bucket.bucket_id), own, more, lambda: self.bucket_sums(bucket)))
+            if user_quota is not None and user_quota.enabled:
+                found.append(await self._take(("user", bucket.owner.text()), user_quota, more, lambda: self._user_sums(bucket.owner)))
+        except S3Error:
+            for account in found:
+                account.flying += replace(more, objects=-more.objects, size=-more.size, rounded=-more.rounded)
+            raise
+        return found
+
+    async def _take(self, key: tuple[str, str], quota: QuotaInfo, more: Sums, read: Callable[[], Awaitable[Sums]]) -> _Account:
+        account = self._accounts.get(key)
+        if account is None or account.expires < monotonic() or exceeds(quota, account.known + account.flying, more, _NEAR):
+            sums = await read()
+            account = self._accounts.setdefault(key, _Account(sums, Sums(), 0.0))  # another write may have made it meanwhile
+            account.known, account.expires = sums, monotonic() + self._gateway.options.rgw_bucket_quota_ttl
+            while len(self._accounts) > _KNOWN:
+                self._accounts.popitem(last=False)
+        if exceeds(quota, account.known + account.flying, more):
+            raise S3Error("QuotaExceeded")
+        account.flying += more
+        return account
+
+    async def bucket_sums(self, bucket: Bucket) -> Sums:
+        """What the index tells, of all categories: parts of uploads count too."""
+        sums = Sums()
+        for header in await self._gateway.buckets.stats(bucket):
+            for stats in header.stats.values():
+                sums += Sums(stats.num_entries, stats.total_size, stats.total_size_rounded)
+        return sums
+
+    async def _user_sums(self, user: User) -> Sums:
+        await self._sync_touched(user.text())
+        stats = (await self.user_header(user)).stats
+        return Sums(stats.total_entries, stats.total_bytes, stats.total_bytes_rounded)
+
+    # sums of users
+
+    async def user_header(self, user: User) -> UserHeader:
+        """The sums of a user's buckets as last brought in; zeros if he never had one."""
+        ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
+        try:
+            reply = (await ioctx.read(f"{user.text()}.buckets", ReadOp().call(classes.USER_GET_HEADER(cls_user.GetHeaderOp())))).reply
+        except NotFound:
+            return UserHeader()
+        return reply.header  # type: ignore[no-any-return]
+
+    async def sync_user(self, user: User) -> None:
+        """Brings in all buckets of a user. S3Error NoSuchUser."""
+        info = await self._gateway.users.get(user)
+        marker = ""
+        while True:
+            page, more = await self._gateway.buckets.list(info, marker)
+            for entry in page:
+                marker = entry.bucket.name
+                await self._sync(await self._gateway.buckets.get(marker, user.tenant))
+            if not more or not page:
+                break
+        await self._write_header(user, classes.USER_COMPLETE_STATS_SYNC(cls_user.CompleteStatsSyncOp(time=time.time_ns())))
+
+    async def reset_user(self, user: User) -> None:
+        """Adds up anew what the user's list says of his buckets."""
+        await self._write_header(user, classes.USER_RESET_STATS(cls_user.ResetStatsOp(time=time.time_ns())))
+
+    async def _write_header(self, user: User, call: ClassCall) -> None:
+        ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
+        try:
+            await ioctx.write(f"{user.text()}.buckets", WriteOp().assert_exists().call(call))
+        except NotFound:
+            log.debug("user %s has no bucket list", user.text())
+
+    def touched(self, bucket: Bucket) -> None:
+        """Remembers that a bucket's sums have changed."""
+        self._touched[bucket.bucket_id] = bucket
+
+    async def _sync(self, bucket: Bucket) -> None:
+        self._touched.pop(bucket.bucket_id, None)
+        try:
+            await self._gateway.buckets.sync_stats(bucket)
+        except S3Error as error:
+            if error.code != "NoSuchBucket":
+                raise
+        except StoreError:
+            self._touched.setdefault(bucket.bucket_id, bucket)
+            raise
+
+    async def _sync_touched(self, owner: str | None = None) -> None:
+        for bucket in list(self._touched.values()):
+            if owner is None or bucket.owner.text() == owner:
+                await self._sync(bucket)
+
+    def start(self) -> None:
+        """Starts the background worker, unless ``rgw_enable_quota_threads`` is off."""
+        if self._gateway.options.rgw_enable_quota_threads and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="quota")
+
+    async def stop(self) -> None:
+        """Stops the worker and brings in what is left."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await self._sync_or_tell()
+
+    async def _sync_or_tell(self) -> None:
+        try:
+            await self._sync_touched()
+        except (StoreError, S3Error) as error:
+            log.warning("cannot bring buckets into their owners' sums: %s", error)
+
+    async def _work(self) -> None:
+        while True:
+            await asyncio.sleep(self._gateway.options.rgw_user_quota_bucket_sync_interval)
+            await self._sync_or_tell()

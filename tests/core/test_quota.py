@@ -1,0 +1,158 @@
+"""Quotas: what fits, what does not, with many at a time; and users' sums."""
+
+import asyncio
+
+import pytest
+
+from rgw.core.gateway import Gateway
+from rgw.core.options import Options
+from rgw.core.quota_enforcement import Sums, added, exceeds
+from rgw.errors import S3Error
+from rgw.formats.basics import QuotaInfo
+from tests.core.helpers import put
+
+
+@pytest.mark.parametrize(("quota", "sums", "more", "wanted"), [
+    (QuotaInfo(max_objects=1), Sums(9, 9, 9), added(1), False),  # not enabled
+    (QuotaInfo(enabled=True, max_objects=2), Sums(1, 0, 0), added(0), False),
+    (QuotaInfo(enabled=True, max_objects=2), Sums(2, 0, 0), added(0), True),
+    (QuotaInfo(enabled=True, max_objects=0), Sums(), added(0), True),
+    (QuotaInfo(enabled=True, max_size=8192), Sums(1, 1, 4096), added(1), False),
+    (QuotaInfo(enabled=True, max_size=8191), Sums(1, 1, 4096), added(1), True),
+    (QuotaInfo(enabled=True, max_size=8191, check_on_raw=True), Sums(1, 1, 4096), added(8190), False),
+    (QuotaInfo(enabled=True, max_size=8191, check_on_raw=True), Sums(1, 1, 4096), added(8191), True),
+    (QuotaInfo(enabled=True), Sums(9, 9, 9), added(10**12), False),
+])
+def test_limits(quota, sums, more, wanted):
+    assert exceeds(quota, sums, more) is wanted
+
+
+async def limited(gateway, bucket, **limits):
+    def change(info, _attrs):
+        info.quota = QuotaInfo(enabled=True, **limits)
+    return await gateway.buckets.modify(bucket, change)
+
+
+async def write(gateway, bucket, key, user, size=1):
+    async with gateway.quotas.room(bucket, size):
+        await put(gateway, bucket, key, b"x" * size, user)
+
+
+async def refused(work) -> bool:
+    try:
+        await work
+    except S3Error as error:
+        assert error.code == "QuotaExceeded"
+        return True
+    return False
+
+
+async def test_bucket(gateway, bucket, user):
+    await limited(gateway, bucket, max_objects=3)
+    for number in range(3):
+        await write(gateway, bucket, f"k{number}", user)
+    assert await refused(write(gateway, bucket, "k3", user))
+    await gateway.objects.delete(bucket, "k0")
+    await write(gateway, bucket, "k3", user)  # near the limit the index is asked each time
+    await limited(gateway, bucket, max_size=4 * 4096)
+    assert await refused(write(gateway, bucket, "k4", user, 4097))
+    await write(gateway, bucket, "k4", user, 4096)
+
+
+async def test_many_at_a_time(gateway, bucket, user):
+    """No more than the limit gets in, however many try; what failed gives its room back."""
+    await limited(gateway, bucket, max_objects=10)
+    results = await asyncio.gather(*(refused(write(gateway, bucket, f"k{n}", user)) for n in range(20)))
+    stored = len((await gateway.listing.objects(bucket)).entries)
+    assert stored == results.count(False) and 9 <= stored <= 10
+    await gateway.objects.delete(bucket, next(f"k{n}" for n, out in enumerate(results) if not out))
+
+    async def fails():
+        async with gateway.quotas.room(bucket, 1):
+            raise ConnectionError
+
+    for _ in range(20):
+        with pytest.raises(ConnectionError):
+            await fails()
+    await write(gateway, bucket, "last", user)
+
+
+async def test_sums_are_not_read_far_from_the_limit(gateway, bucket, user, monkeypatch):
+    await limited(gateway, bucket, max_objects=1000)
+    reads = []
+    stats = gateway.buckets.stats
+
+    async def counted(which):
+        reads.append(which)
+        return await stats(which)
+
+    monkeypatch.setattr(gateway.buckets, "stats", counted)
+    for number in range(20):
+        await write(gateway, bucket, f"k{number}", user)
+    assert len(reads) == 1
+    await limited(gateway, bucket, max_objects=21)
+    await write(gateway, bucket, "near", user)
+    assert len(reads) == 2
+    assert await refused(write(gateway, bucket, "over", user))
+
+
+async def test_user(gateway, bucket, user, private):
+    """Over all buckets of the owner, whoever writes; also what another gateway wrote and brought in."""
+    other, _ = await gateway.buckets.create(bucket.name + "x", user, private)
+
+    def change(info):
+        info.user_quota = QuotaInfo(enabled=True, max_objects=3)
+        return info
+
+    await gateway.users.change(user.user_id, change)
+    for where, key in ((bucket, "1"), (other, "2"), (bucket, "3")):
+        await write(gateway, where, key, user)
+        gateway.quotas.touched(where)
+    for where in (bucket, other):
+        assert await refused(write(gateway, where, "4", user))
+    await gateway.objects.delete(bucket, "1")
+    gateway.quotas.touched(bucket)
+    await write(gateway, other, "4", user)
+
+
+async def test_quota_of_the_owners_buckets(gateway, bucket, user):
+    def change(info):
+        info.bucket_quota = QuotaInfo(enabled=True, max_objects=1)
+        return info
+
+    await gateway.users.change(user.user_id, change)
+    await write(gateway, bucket, "1", user)
+    assert await refused(write(gateway, bucket, "2", user))
+    await limited(gateway, bucket, max_objects=5)  # the bucket's own goes first
+    await write(gateway, bucket, "2", user)
+
+
+async def test_users_sums(gateway, cluster, options, bucket, user):
+    assert (await gateway.quotas.user_header(user.user_id)).stats.total_entries == 0
+    for number in range(3):
+        await put(gateway, bucket, f"k{number}", b"x" * 5000, user)
+    await gateway.quotas.sync_user(user.user_id)
+    header = await gateway.quotas.user_header(user.user_id)
+    assert (header.stats.total_entries, header.stats.total_bytes, header.stats.total_bytes_rounded) == (3, 15000, 3 * 8192)
+    assert header.last_stats_sync and header.last_stats_update
+    await gateway.objects.delete(bucket, "k0")
+    await gateway.quotas.sync_user(user.user_id)
+    assert (await gateway.quotas.user_header(user.user_id)).stats.total_entries == 2
+    await gateway.quotas.reset_user(user.user_id)
+    assert (await gateway.quotas.user_header(user.user_id)).stats.total_entries == 2
+    # the worker of a gateway that changed a bucket brings it in, at the latest when it stops
+    other = await Gateway.open(cluster, Options({**options.as_dict(), "rgw_user_quota_bucket_sync_interval": 0.05}))
+    try:
+        other.quotas.start()
+        await put(other, await other.buckets.get(bucket.name), "more", b"x", user)
+        other.quotas.touched(await other.buckets.get(bucket.name))
+        for _ in range(100):
+            if (await gateway.quotas.user_header(user.user_id)).stats.total_entries == 3:
+                break
+            await asyncio.sleep(0.05)
+        assert (await gateway.quotas.user_header(user.user_id)).stats.total_entries == 3
+        await other.objects.delete(bucket, "more")
+        other.quotas.touched(bucket)
+    finally:
+        await other.close()
+    assert (await gateway.quotas.user_header(user.user_id)).stats.total_entries == 2
