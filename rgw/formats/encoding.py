@@ -120,7 +120,7 @@ def _dec_packed(buf: bytes, pos: int, end: int) -> tuple[int, int]:
     return (value - (1 << 64) if value >> 63 else value), pos + 1 + size
 
 
-PACKED = Wire(_enc_packed, _dec_packed, int)
+PACKED = Wire(_enc_packed, _dec_packed, int, kind="packed")
 
 
 def _count(buf: bytes, pos: int, end: int) -> tuple[int, int]:
@@ -311,11 +311,57 @@ def _is_newer(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(map(_is_newer, value))
 
 
+class _Lines:
+    """Generated code for fields in a row: what has a fixed size is packed and unpacked in one go, with the length of a string behind it."""
+
+    def __init__(self, scope: dict[str, Any]) -> None:
+        self.scope = scope
+        self.enc: list[str] = []
+        self.dec: list[str] = []
+        self._format, self._values, self._names, self._after = "", [], [], []  # type: ignore[var-annotated]
+
+    def add(self, i: int, name: str, w: Wire, where: str) -> None:
+        if w.kind == "fixed":
+            self._run(w.fmt, f"o.{name}", f"f{i}")
+        elif w.kind == "time":
+            self._run("II", f"o.{name} // {NS}, o.{name} % {NS}", f"f{i}, t")
+            self._after.append(f"f{i} = f{i} * {NS} + t")
+            self.end()  # the next time would take the name
+        elif w.kind == "str":
+            self.enc.append(f"s = o.{name}.encode('utf-8', 'surrogateescape')")
+            self._run("I", "len(s)", "n")
+            self.end()
+            self.enc.append("out += s")
+            self.dec += ["at = pos", "pos += n", f"if pos > stop: raise FormatError('{where} is cut off')",
+                         f"f{i} = buf[at:pos].decode('utf-8', 'surrogateescape')"]
+        else:
+            self.end()
+            self.scope[f"e{i}"], self.scope[f"d{i}"] = w.enc, w.dec
+            self.enc.append(f"e{i}(out, o.{name})")
+            if w.kind == "packed":  # mostly one byte
+                self.dec += [f"f{i} = buf[pos]", f"if f{i} < 128: pos += 1", f"else: f{i}, pos = d{i}(buf, pos, stop)"]
+            else:
+                self.dec.append(f"f{i}, pos = d{i}(buf, pos, stop)")
+
+    def _run(self, fmt: str, value: str, name: str) -> None:
+        self._format += fmt
+        self._values.append(value)
+        self._names.append(name)
+
+    def end(self) -> None:
+        """Closes a run of fixed sizes."""
+        if self._format:
+            packer, name = _struct.Struct("<" + self._format), self._format.replace("?", "b")
+            self.scope[f"p_{name}"], self.scope[f"u_{name}"] = packer.pack, packer.unpack_from
+            self.enc.append(f"out += p_{name}({', '.join(self._values)})")
+            self.dec += [f"{', '.join(self._names)}, = u_{name}(buf, pos)", f"pos += {packer.size}", *self._after]
+            self._format, self._values, self._names, self._after = "", [], [], []
+
+
 def _generate(cls: Any, version: int, compat: int) -> None:
     """Writes and compiles the two functions of a type. Hand-written ``_enc_body(out, o)`` and ``_dec_body(buf, pos, end, v)`` come first."""
     fields = [x for x in dataclasses.fields(cls) if "wire" in x.metadata]
-    scope: dict[str, Any] = {"H": _HEADER.unpack_from, "FormatError": FormatError, "new": cls, "HP": _HEADER.pack_into, "U": _U32.unpack_from,
-                             "UP": _U32.pack}
+    scope: dict[str, Any] = {"H": _HEADER.unpack_from, "FormatError": FormatError, "new": cls, "HP": _HEADER.pack_into}
     enc, dec = ["def _enc(out, o):"], ["def _dec(buf, pos, end):"]
     if version:
         enc += [" at = len(out)", " out += b'\\0\\0\\0\\0\\0\\0'"]
@@ -329,28 +375,24 @@ def _generate(cls: Any, version: int, compat: int) -> None:
         enc.append(" EB(out, o)")
         dec.append(" r, pos = DB(buf, pos, stop, v)")
     else:
+        whole, older = _Lines(scope), []
         for i, x in enumerate(fields):
-            w, since = x.metadata["wire"], x.metadata["since"]
-            scope[f"e{i}"], scope[f"d{i}"], scope[f"D{i}"] = w.enc, w.dec, w.default
-            if w.kind == "fixed":
-                packer = _struct.Struct("<" + w.fmt)
-                scope[f"p{i}"], scope[f"u{i}"] = packer.pack, packer.unpack_from
-                enc.append(f" out += p{i}(o.{x.name})")
-                read = [f"f{i}, = u{i}(buf, pos)", f"pos += {packer.size}"]
-            elif w.kind == "str":
-                enc += [f" s = o.{x.name}.encode('utf-8', 'surrogateescape')", " out += UP(len(s))", " out += s"]
-                read = ["n, = U(buf, pos)", "at = pos + 4", "pos = at + n",
-                        f"if pos > stop: raise FormatError('{cls.__name__}.{x.name} is cut off')",
-                        f"f{i} = buf[at:pos].decode('utf-8', 'surrogateescape')"]
+            w, since, where = x.metadata["wire"], x.metadata["since"], f"{cls.__name__}.{x.name}"
+            whole.add(i, x.name, w, where)
+            alone = _Lines(scope)
+            alone.add(i, x.name, w, where)
+            alone.end()
+            if since > compat:
+                scope[f"D{i}"] = w.default if x.default is dataclasses.MISSING else lambda value=x.default: value
+                older += [f"if v >= {since}:", *(" " + line for line in alone.dec), f"else: f{i} = D{i}()"]
             else:
-                enc.append(f" e{i}(out, o.{x.name})")
-                read = [f"f{i}, pos = d{i}(buf, pos, stop)"]
-            if since > compat and version:
-                default = f"D{i}()" if x.default is dataclasses.MISSING else f"DV{i}"
-                scope[f"DV{i}"] = x.default
-                dec += [f" if v >= {since}:"] + ["  " + line for line in read] + [f" else: f{i} = {default}"]
-            else:
-                dec += [" " + line for line in read]
+                older += alone.dec
+        whole.end()
+        enc += [" " + line for line in whole.enc]
+        if any(x.metadata["since"] > compat for x in fields) and version:
+            dec += [f" if v >= {version}:", *("  " + line for line in whole.dec), " else:", *("  " + line for line in older)]
+        else:
+            dec += [" " + line for line in whole.dec]
         dec.append(f" r = new({', '.join(f'f{i}' for i in range(len(fields)))})")
     dec.append(f" if pos > stop: raise FormatError('{cls.__name__} is longer than it says')")
     if version:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct as bits
+
 from rgw.formats.encoding import BOOL, PACKED, S32, STR, TIME, U8, U16, U32, U64, FormatError, Struct, f, list_of, map_of, struct
 
 
@@ -82,6 +84,7 @@ class DirEntryMeta(Struct):
     appendable: bool = f(BOOL, since=7)
 
 
+_LENGTH = bits.Struct("<I").unpack_from
 _PENDING = map_of(STR, PendingInfo)
 _TWO_EMPTY = bytes(8)  # no pending changes, no locator
 _PLAIN_END = bytes(14)  # no instance, no flags, no versioned epoch
@@ -122,26 +125,29 @@ class DirEntry(Struct):
     def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[DirEntry, int]:
         if v < 5:
             raise FormatError(f"rgw_bucket_dir_entry of version {v} is older than this gateway reads")
-        # Listings decode thousands of these: what is empty in almost all entries is looked for before it is decoded.
-        text = STR.dec
-        name, pos = text(buf, pos, end)
-        exists, pos = BOOL.dec(buf, pos + 8, end)  # the epoch comes again in ver
-        meta, pos = DirEntryMeta._dec(buf, pos, end)
+        # Listings decode thousands of these: runs of fixed fields are taken at once, and what is empty in almost all is looked for first.
+        n, = _LENGTH(buf, pos)
+        at, pos = pos + 4, pos + 4 + n
+        name = buf[at:pos].decode("utf-8", "surrogateescape")
+        exists = buf[pos + 8] != 0  # the epoch before it comes again in ver
+        meta, pos = DirEntryMeta._dec(buf, pos + 9, end)
         pending: dict[str, PendingInfo] = {}
         locator = ""
         if buf[pos:pos + 8] == _TWO_EMPTY:
             pos += 8
         else:
             pending, pos = _PENDING.dec(buf, pos, end)
-            locator, pos = text(buf, pos, end)
+            locator, pos = STR.dec(buf, pos, end)
         ver, pos = EntryVer._dec(buf, pos, end)
         index_ver, pos = PACKED.dec(buf, pos, end)
-        tag, pos = text(buf, pos, end)
+        n, = _LENGTH(buf, pos)
+        at, pos = pos + 4, pos + 4 + n
+        tag = buf[at:pos].decode("utf-8", "surrogateescape")
         instance, flags, epoch = "", 0, 0
         if buf[pos:pos + 14] == _PLAIN_END and v == 8:
             return DirEntry(name, ver, exists, meta, pending, locator, index_ver, tag, instance, flags, epoch), pos + 14
         if v >= 6:
-            instance, pos = text(buf, pos, end)
+            instance, pos = STR.dec(buf, pos, end)
         if v >= 7:
             flags, pos = U16.dec(buf, pos, end)
         if v >= 8:
