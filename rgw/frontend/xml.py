@@ -8,6 +8,7 @@ from typing import Any
 from lxml import etree
 
 from rgw.errors import S3Error
+from rgw.ops.request import Rows
 
 MAX_BYTES = 2 << 20   # a CompleteMultipartUpload of 10,000 parts with checksums fits
 MAX_DEPTH = 16
@@ -57,8 +58,8 @@ def _node(out: list[str], name: str, value: Any) -> None:
     if isinstance(value, list):
         out.append(f"<{name}>")
         for child_name, child in value:
-            if type(child) is str:  # most of a listing; no call for these
-                out.append(f"<{child_name}>{child if not _SPECIAL.search(child) else escape(child)}</{child_name}>")
+            if isinstance(child, Rows):
+                out.append(_rows(child_name, child))
             else:
                 _node(out, child_name, child)
         out.append(f"</{name.partition(' ')[0]}>")
@@ -68,8 +69,17 @@ def _node(out: list[str], name: str, value: Any) -> None:
         out.append(f"<{name}>{escape(str(value))}</{name.partition(' ')[0]}>")
 
 
+def _rows(name: str, table: Rows) -> str:
+    pieces: list[str] = []
+    _node(pieces, name, table.form)
+    form, rows = "".join(pieces), table.rows
+    if _SPECIAL.search("".join([text for row in rows for text in row])):  # mostly nothing needs escaping
+        rows = [tuple([escape(text) for text in row]) for row in rows]
+    return "".join([form % row for row in rows])
+
+
 def render(root: tuple[str, Any], namespace: str = NAMESPACE) -> bytes:
-    """A document from nested ``(name, text or list of children)`` pairs; None leaves an element out."""
+    """A document from nested ``(name, text or list of children or Rows)`` pairs; None leaves an element out."""
     out = ['<?xml version="1.0" encoding="UTF-8"?>\n']
     name, value = root
     _node(out, f'{name} xmlns="{namespace}"' if namespace else name, value)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Any
 from urllib.parse import quote
 
 from rgw.core.listing import Listing
 from rgw.errors import S3Error
 from rgw.ops.attrs import iso
-from rgw.ops.request import Request, Result
+from rgw.ops.request import Request, Result, Rows
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
 
 
 def encoder(req: Request) -> Any:
@@ -18,7 +21,11 @@ def encoder(req: Request) -> Any:
     kind = req.query.get("encoding-type", "")
     if kind not in ("", "url"):
         raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type", ArgumentValue=kind)
-    return (lambda text: quote(text, safe="/")) if kind else (lambda text: text)
+    return _url if kind else str
+
+
+def _url(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="/")
 
 
 async def _page(req: Request, marker: str) -> tuple[Listing, int]:
@@ -30,17 +37,18 @@ async def _page(req: Request, marker: str) -> tuple[Listing, int]:
                                         unordered), most
 
 
+_FORM: list[tuple[str, Any]] = [("Key", "%s"), ("LastModified", "%s"), ("ETag", '"%s"'), ("Size", "%s"), ("StorageClass", "%s")]
+_OWNER: list[tuple[str, Any]] = [("Owner", [("ID", "%s"), ("DisplayName", "%s")])]
+
+
 def _contents(page: Listing, encode: Any, owners: bool) -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
+    rows: list[tuple[str, ...]] = []
     for entry in page.entries:
         meta = entry.meta
-        row: list[tuple[str, Any]] = [
-            ("Key", encode(entry.name)), ("LastModified", iso(meta.mtime)), ("ETag", f'"{meta.etag}"'), ("Size", meta.accounted_size),
-            ("StorageClass", meta.storage_class or "STANDARD")]
-        if owners:
-            row.append(("Owner", [("ID", meta.owner), ("DisplayName", meta.owner_display_name)]))
-        rows.append(("Contents", row))
-    return rows + [("CommonPrefixes", [("Prefix", encode(prefix))]) for prefix in page.common_prefixes]
+        row = encode(entry.name), iso(meta.mtime), meta.etag, str(meta.accounted_size), meta.storage_class or "STANDARD"
+        rows.append((*row, meta.owner, meta.owner_display_name) if owners else row)
+    return [("Contents", Rows(_FORM + _OWNER if owners else _FORM, rows)),
+            ("CommonPrefixes", Rows([("Prefix", "%s")], [(encode(prefix),) for prefix in page.common_prefixes]))]
 
 
 def _common(req: Request, encode: Any, prefix: str) -> list[tuple[str, Any]]:

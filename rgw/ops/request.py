@@ -81,8 +81,16 @@ class Request:
 
 
 @dataclass(slots=True)
+class Rows:
+    """Many elements of one form, as in a listing: ``form`` is a tree with ``%s`` where the texts of a row go."""
+
+    form: list[tuple[str, Any]]
+    rows: list[tuple[str, ...]]
+
+
+@dataclass(slots=True)
 class Result:
-    """A reply. ``data`` is a body that is there already, ``stream`` one of ``length`` bytes, ``xml`` a tree of (name, text or children).
+    """A reply. ``data`` is a body that is there already, ``stream`` one of ``length`` bytes, ``xml`` a tree of (name, text or children or Rows).
 
     ``later`` makes a slow reply: 200 at once if need be, the tree when it is there.
     """

@@ -1,7 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rgw.errors import S3Error
 from rgw.frontend import xml
+from rgw.ops.request import Rows
 
 
 @pytest.mark.parametrize("document", [
@@ -30,3 +33,10 @@ def test_ten_thousand_parts_fit():
 def test_renders_and_escapes():
     data = xml.render(("R", [("K", "a<&>\"\r\x01"), ("No", None), ("Yes", True), ("N", 3)]), "")
     assert data.endswith(b"<R><K>a&lt;&amp;&gt;&quot;&#13;&#x1;</K><Yes>true</Yes><N>3</N></R>")
+
+
+@given(st.lists(st.tuples(st.text(), st.text(alphabet="a&<>\"%{}"))))
+def test_rows_are_as_the_same_elements_one_by_one(rows):
+    table = Rows([("Key", "%s"), ("Inner", [("ETag", '"%s"')])], rows)
+    single = [("Row", [("Key", key), ("Inner", [("ETag", f'"{etag}"')])]) for key, etag in rows]
+    assert xml.render(("L", [("Row", table)])) == xml.render(("L", single))
