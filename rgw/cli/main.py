@@ -5,11 +5,20 @@ from __future__ import annotations
 import click
 
 import rgw as package
+from rgw.cli.admin.bi import bi
 from rgw.cli.admin.bucket import bucket
+from rgw.cli.admin.caps import caps
 from rgw.cli.admin.gc import gc
 from rgw.cli.admin.key import key
+from rgw.cli.admin.metadata import metadata
+from rgw.cli.admin.multipart import multipart
+from rgw.cli.admin.object import object_, policy
+from rgw.cli.admin.quota import quota
 from rgw.cli.admin.reshard import reshard
+from rgw.cli.admin.subuser import subuser
+from rgw.cli.admin.unsupported import add_refusals
 from rgw.cli.admin.user import user
+from rgw.cli.admin.zone import zone, zonegroup
 from rgw.cli.copy import store
 from rgw.cli.rados import rados
 from rgw.cli.serve import nano, serve
@@ -32,5 +41,6 @@ def rgw_admin() -> None:
 
 for command in (nano, serve, rados, store):
     rgw.add_command(command)
-for command in (user, key, bucket, gc, reshard):
+for command in (user, subuser, key, caps, quota, bucket, reshard, object_, multipart, bi, policy, gc, metadata, zone, zonegroup):
     rgw_admin.add_command(command)
+add_refusals(rgw_admin)

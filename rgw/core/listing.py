@@ -112,8 +112,17 @@ class _Shard:
         behind = name + _LAST
         while self.page and self.page[-1].name.startswith(name):
             self.page.pop()
-        if not self.page and self._more and self._request.start_obj.name < behind:
-            self._request = replace(self._request, start_obj=ClsObjKey(name=behind, instance=""))
+        self._start_at(behind)
+
+    def skip_to(self, name: str) -> None:
+        """Goes on behind ``name``, without reading what lies before it where it is not read yet."""
+        while self.page and self.page[-1].name <= name:
+            self.page.pop()
+        self._start_at(name)
+
+    def _start_at(self, name: str) -> None:
+        if not self.page and self._more and self._request.start_obj.name < name:
+            self._request = replace(self._request, start_obj=ClsObjKey(name=name, instance=""))
 
 
 class Listings:
@@ -145,6 +154,22 @@ class Listings:
         shards = self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)
         async for entry, _ in _merge(shards):
             yield replace(entry, name=entry.name[len(head):])
+
+    async def raw(self, bucket: Bucket, marker: str = "", wanted: int = _PAGE) -> AsyncIterator[DirEntry]:
+        """Entries of objects, versions, uploads and parts after the key ``marker``, by and under their names in the index."""
+        async for entry, _ in _merge(self._shards(bucket, "", "", _escape(marker), "", wanted + 1, hide=False)):
+            yield entry
+
+    async def uploads(self, bucket: Bucket, prefix: str = "", marker: str = "") -> AsyncIterator[DirEntry]:
+        """The entries ``<key>.<upload id>.meta`` of uploads in progress, by name. Their parts, which lie before them, are jumped over."""
+        head = index_name("", "multipart")
+        shards = self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)
+        async for entry, shard in _merge(shards):
+            upload, _, last = entry.name.rpartition(".")
+            if last == "meta":
+                yield replace(entry, name=entry.name[len(head):])
+            elif last.isdigit():
+                shard.skip_to(f"{upload}.:")  # ":" follows the digits
 
     async def _retrying(self, bucket: Bucket, work) -> Listing:  # type: ignore[no-untyped-def]
         for attempt in range(_RETRIES):

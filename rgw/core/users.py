@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rgw.core.metadata import SystemObject, random_text
+from rgw.core.purge import purge_bucket
 from rgw.errors import S3Error
 from rgw.formats.basics import AccessKey, QuotaInfo, User
 from rgw.formats.encoding import decode_string, encode_string
@@ -91,7 +92,7 @@ class Users:
         self, uid: str, display_name: str, email: str = "", access_key: str | None = None, secret_key: str | None = None,
         max_buckets: int | None = None, generate_key: bool = True, *, system: bool = False, admin: bool = False,
     ) -> UserInfo:
-        """Makes a user, with the given or a new key. S3Error InvalidArgument says what is missing or taken."""
+        """Makes a user, with the given or a new key. S3Error InvalidArgument, UserAlreadyExists, EmailExists, KeyExists."""
         user = User.parse(uid)
         if not user.id or user.id.endswith(_BUCKETS) or "\0" in uid:
             raise S3Error("InvalidArgument", "no user id was given, or it is not a valid one")
@@ -105,14 +106,14 @@ class Users:
             user_quota=_quota(options.rgw_user_default_quota_max_size, options.rgw_user_default_quota_max_objects),
         )
         if access_key or secret_key or generate_key:
-            key = _new_key(access_key, secret_key)
+            key = new_key(access_key, secret_key)
             info.access_keys[key.id] = key
         text = user.text()
         metadata = self._gateway.metadata
         try:
             await metadata.create(self._uids, text, _record(info))
         except Exists:
-            raise S3Error("InvalidArgument", f"user: {text} exists") from None
+            raise S3Error("UserAlreadyExists", f"user: {text} exists") from None
         try:
             await self._claim(UserInfo(user_id=user), info)
         except S3Error:
@@ -121,7 +122,7 @@ class Users:
         return info
 
     async def modify(self, info: UserInfo) -> UserInfo:
-        """Stores a changed user (changed copies of what ``get`` returned). S3Error NoSuchUser, InvalidArgument (email or key is taken)."""
+        """Stores a changed user (changed copies of what ``get`` returned). S3Error NoSuchUser, EmailExists, KeyExists."""
         return await self.change(info.user_id, lambda _current: info)
 
     async def change(self, uid: str | User, make: Callable[[UserInfo], UserInfo]) -> UserInfo:
@@ -151,10 +152,11 @@ class Users:
         """Makes the email and key objects that ``new`` has and ``old`` lacks: all of them or none."""
         metadata, zone = self._gateway.metadata, self._gateway.zone
         data = encode_string(new.user_id.text())
-        wanted = [(zone.email_pool, new.email, "email")] if new.email and new.email != old.email else []
-        wanted += [(zone.key_pool, key, "access key") for key in new.access_keys if key not in old.access_keys]
+        wanted = [(zone.email_pool, new.email, "EmailExists")] if new.email and new.email != old.email else []
+        wanted += [(zone.key_pool, key, "KeyExists") for key in new.access_keys if key not in old.access_keys]
+        wanted += [(zone.swift_pool, key, "KeyExists") for key in new.swift_keys if key not in old.swift_keys]
         made: list[tuple[str, str]] = []
-        for pool, oid, what in wanted:
+        for pool, oid, taken in wanted:
             try:
                 await metadata.create(pool, oid, data, versioned=False)
                 made.append((pool, oid))
@@ -164,13 +166,14 @@ class Users:
                     continue
                 for done in made:
                     await metadata.remove(*done)
-                raise S3Error("InvalidArgument", f"{what}: {oid} exists") from None
+                raise S3Error(taken, f"{oid} belongs to another user") from None
 
     async def _release(self, old: UserInfo, new: UserInfo) -> None:
         """Removes the email and key objects that ``old`` has and ``new`` lacks."""
         zone = self._gateway.zone
         gone = [(zone.email_pool, old.email)] if old.email and old.email != new.email else []
         gone += [(zone.key_pool, key) for key in old.access_keys if key not in new.access_keys]
+        gone += [(zone.swift_pool, key) for key in old.swift_keys if key not in new.swift_keys]
         for pool, oid in gone:
             try:
                 await self._gateway.metadata.remove(pool, oid)
@@ -178,8 +181,8 @@ class Users:
                 continue  # removed by somebody else: all the same
 
     async def create_key(self, uid: str, access_key: str | None = None, secret_key: str | None = None, subuser: str = "") -> AccessKey:
-        """Adds a key (or gives an existing one another secret). S3Error NoSuchUser, InvalidArgument (another user's key)."""
-        key = _new_key(access_key, secret_key, subuser)
+        """Adds a key (or gives an existing one another secret). S3Error NoSuchUser, KeyExists."""
+        key = new_key(access_key, secret_key, subuser)
 
         def add(info: UserInfo) -> UserInfo:
             info.access_keys[key.id] = key
@@ -189,10 +192,10 @@ class Users:
         return key
 
     async def remove_key(self, uid: str, access_key: str) -> None:
-        """S3Error NoSuchUser, InvalidArgument (no such key)."""
+        """S3Error NoSuchUser, InvalidAccessKeyId (no such key)."""
         def drop(info: UserInfo) -> UserInfo:
             if info.access_keys.pop(access_key, None) is None:
-                raise S3Error("InvalidArgument", f"user {uid} has no key {access_key}")
+                raise S3Error("InvalidAccessKeyId", f"user {uid} has no key {access_key}")
             return info
 
         await self.change(uid, drop)
@@ -207,7 +210,7 @@ class Users:
             if not purge:
                 raise S3Error("BucketNotEmpty", f"user {uid} has buckets; remove them first, or purge its data")
             for entry in page:
-                await self._purge_bucket(entry.bucket.name, info.user_id)
+                await purge_bucket(self._gateway, await self._gateway.buckets.get(entry.bucket.name, info.tenant))
         await self._release(info, UserInfo(user_id=info.user_id))
         metadata = self._gateway.metadata
         for oid in (f"{info.user_id.text()}{_BUCKETS}", info.user_id.text()):
@@ -215,18 +218,6 @@ class Users:
                 await metadata.remove(self._uids, oid)
             except NotFound:
                 continue  # a user without buckets has no list
-
-    async def _purge_bucket(self, name: str, owner: User) -> None:
-        gateway = self._gateway
-        bucket = await gateway.buckets.get(name, owner.tenant)
-        while True:
-            page = await gateway.listing.versions(bucket)
-            for entry in page.entries:
-                version = (entry.instance or "null") if bucket.versioned else ""
-                await gateway.objects.delete(bucket, entry.name, version_id=version)
-            if not page.truncated:
-                break
-        await gateway.buckets.delete(bucket)
 
     async def list(self) -> list[str]:
         """All user ids, sorted."""
@@ -244,7 +235,7 @@ def _quota(size: int, objects: int) -> QuotaInfo:
     return QuotaInfo(enabled=size >= 0 or objects >= 0, max_size=size, max_size_kb=kilobytes, max_objects=objects)
 
 
-def _new_key(access_key: str | None, secret_key: str | None, subuser: str = "") -> AccessKey:
+def new_key(access_key: str | None, secret_key: str | None, subuser: str = "") -> AccessKey:
     """Fills in what was not given: 20 upper-case letters and digits, 40 of both cases."""
     alphabet = string.ascii_uppercase + string.digits
     if access_key is not None and (not access_key or any(ord(char) < 0x21 for char in access_key)):

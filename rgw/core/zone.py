@@ -66,6 +66,10 @@ class ZoneConfig:
         return self.params.user_email.text()
 
     @property
+    def swift_pool(self) -> str:
+        return self.params.user_swift.text()
+
+    @property
     def control_pool(self) -> str:
         return self.params.control.text()
 

@@ -1,17 +1,32 @@
-"""`rgw-admin bucket`."""
+"""`rgw-admin bucket`. Resharding and its limits are in ``reshard.py``."""
 
 from __future__ import annotations
 
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import bucket_names, full_uid, purge_bucket, split_bucket, tenant_option
+from rgw.cli.admin.common import full_uid, split_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
+from rgw.core import bucket_check, bucket_owners, metadata_sections, radoslist, user_stats
+from rgw.core.gateway import Gateway
+from rgw.core.purge import purge_bucket
+from rgw.errors import S3Error
+
+bucket_option = click.option("--bucket", "name", required=True, help="The bucket, `name` or `tenant/name`.")
 
 
 @click.group()
 def bucket() -> None:
     """Buckets."""
+
+
+async def names_of(gw: Gateway, uid: str | None, tenant: str | None) -> list[str]:
+    """A user's buckets, or all, as `name` or `tenant/name`."""
+    if not uid:
+        return await metadata_sections.keys(gw, "bucket")
+    info = await gw.users.get(full_uid(uid, tenant))
+    names = [entry.bucket.name async for entry in user_stats.bucket_entries(gw, info)]
+    return [f"{info.tenant}/{name}" if info.tenant else name for name in names]
 
 
 @bucket.command("list")
@@ -21,22 +36,21 @@ def bucket() -> None:
 @tenant_option
 @click.option("--max-entries", type=click.IntRange(1), default=1000)
 @click.option("--marker", default="")
+@click.option("--allow-unordered", is_flag=True, help="Accepted; listings are ordered all the same.")
 @asynchronous
-async def bucket_list(name: str | None, uid: str | None, tenant: str | None, max_entries: int, marker: str) -> None:
-    """Lists all buckets, a user's buckets, or a bucket's objects."""
+async def bucket_list(name: str | None, uid: str | None, tenant: str | None, max_entries: int, marker: str, allow_unordered: bool) -> None:
+    """Lists all buckets, a user's buckets, or the entries of a bucket's index: versions and uploads too, under their names in the index."""
     async with gateway(current()) as gw:
-        if name:
-            owner_tenant, plain = split_bucket(name, tenant)
-            found = await gw.buckets.get(plain, owner_tenant)
-            listing = await gw.listing.objects(found, marker=marker, max_keys=max_entries)
-            output.show([output.index_entry(e) for e in listing.entries])
+        if not name:
+            output.show(await names_of(gw, uid, tenant))
             return
-        uids = [full_uid(uid, tenant)] if uid else sorted(await gw.users.list())
-        rows: list[str] = []
-        for one in uids:
-            info = await gw.users.get(one)
-            rows += [f"{info.tenant}/{n}" if info.tenant else n for n in await bucket_names(gw, info)]
-        output.show(rows if uid else sorted(rows))
+        owner_tenant, plain = split_bucket(name, tenant)
+        rows: list[object] = []
+        async for entry in gw.listing.raw(await gw.buckets.get(plain, owner_tenant), marker=marker, wanted=max_entries):
+            if len(rows) == max_entries:
+                break
+            rows.append(output.index_entry(entry))
+        output.show(rows)
 
 
 @bucket.command("stats")
@@ -50,29 +64,120 @@ async def bucket_stats(name: str | None, uid: str | None, tenant: str | None) ->
     async with gateway(current()) as gw:
         if name:
             owner_tenant, plain = split_bucket(name, tenant)
-            found = await gw.buckets.get(plain, owner_tenant)
+            found = await bucket_owners.find(gw, plain, owner_tenant)
             output.show(output.bucket_stats(found, await gw.buckets.stats(found)))
             return
         rows = []
-        for one in [full_uid(uid, tenant)] if uid else sorted(await gw.users.list()):
-            info = await gw.users.get(one)
-            for plain in await bucket_names(gw, info):
-                found = await gw.buckets.get(plain, info.tenant)
+        for one in await names_of(gw, uid, tenant):
+            owner_tenant, plain = split_bucket(one, None)
+            try:
+                found = await bucket_owners.find(gw, plain, owner_tenant)
                 rows.append(output.bucket_stats(found, await gw.buckets.stats(found)))
+            except S3Error as error:
+                if error.code != "NoSuchBucket":  # deleted meanwhile
+                    raise
         output.show(rows)
 
 
 @bucket.command("rm")
 @store_options
-@click.option("--bucket", "name", required=True)
+@bucket_option
 @tenant_option
 @click.option("--purge-objects", is_flag=True, help="Remove its objects too.")
 @asynchronous
 async def bucket_rm(name: str, tenant: str | None, purge_objects: bool) -> None:
-    """Removes a bucket."""
+    """Removes a bucket. Broken off while it purges, it goes on when it is run again."""
+    owner_tenant, plain = split_bucket(name, tenant)
+    progress = output.Progress()
+    async with gateway(current()) as gw:
+        found = await gw.buckets.get(plain, owner_tenant)
+        if purge_objects:
+            await purge_bucket(gw, found, progress)
+            progress.end()
+        else:
+            await gw.buckets.delete(found)
+
+
+@bucket.command("check")
+@store_options
+@bucket_option
+@tenant_option
+@click.option("--fix", is_flag=True, help="Mend what differs.")
+@click.option("--check-objects", is_flag=True, help="Compare the index with the objects in the data pool too.")
+@click.argument("what", required=False, metavar="")
+@asynchronous
+async def check(name: str, tenant: str | None, fix: bool, check_objects: bool, what: str | None) -> None:
+    """Compares a bucket's index, objects and statistics and prints what differs."""
+    if what:
+        raise click.ClickException(f"bucket check {what} is not implemented")
+    owner_tenant, plain = split_bucket(name, tenant)
+    progress = output.Progress()
+    async with gateway(current()) as gw:
+        report = await bucket_check.check(gw, await gw.buckets.get(plain, owner_tenant), fix=fix, check_objects=check_objects, progress=progress)
+        progress.end()
+        output.show(report.dump())
+
+
+@bucket.command("link")
+@store_options
+@bucket_option
+@click.option("--uid", required=True, help="The new owner, `id` or `tenant$id`.")
+@tenant_option
+@click.option("--bucket-id", default="", help="Refuse unless the bucket has this id.")
+@click.option("--bucket-new-name", default="", help="The name that it gets.")
+@asynchronous
+async def link(name: str, uid: str, tenant: str | None, bucket_id: str, bucket_new_name: str) -> None:
+    """Gives a bucket to a user. Its objects keep their ACLs (`bucket chown` changes them)."""
     owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
-        if purge_objects:
-            await purge_bucket(gw, plain, owner_tenant)
-        else:
-            await gw.buckets.delete(await gw.buckets.get(plain, owner_tenant))
+        await bucket_owners.link(gw, plain, owner_tenant, await gw.users.get(full_uid(uid, tenant)), new_name=bucket_new_name, bucket_id=bucket_id)
+
+
+@bucket.command("unlink")
+@store_options
+@bucket_option
+@click.option("--uid", required=True, help="The owner, `id` or `tenant$id`.")
+@tenant_option
+@asynchronous
+async def unlink(name: str, uid: str, tenant: str | None) -> None:
+    """Takes a bucket from its owner. Its data stay, and nobody can use it until it is linked again."""
+    owner_tenant, plain = split_bucket(name, tenant)
+    async with gateway(current()) as gw:
+        await bucket_owners.unlink(gw, plain, owner_tenant, await gw.users.get(full_uid(uid, tenant)))
+
+
+@bucket.command("chown")
+@store_options
+@bucket_option
+@click.option("--uid", required=True, help="The new owner, `id` or `tenant$id`.")
+@tenant_option
+@click.option("--bucket-new-name", default="", help="The name that it gets.")
+@asynchronous
+async def chown(name: str, uid: str, tenant: str | None, bucket_new_name: str) -> None:
+    """Gives a bucket and the objects in it to a user. Broken off, it goes on when it is run again."""
+    owner_tenant, plain = split_bucket(name, tenant)
+    progress = output.Progress()
+    async with gateway(current()) as gw:
+        count = await bucket_owners.chown(gw, plain, owner_tenant, await gw.users.get(full_uid(uid, tenant)), new_name=bucket_new_name,
+                                          progress=progress)
+        progress.end()
+        click.echo(f"{count} objects processed in {bucket_new_name or plain}", err=True)
+
+
+@bucket.command("radoslist")
+@store_options
+@click.option("--bucket", "name", help="All buckets without it.")
+@tenant_option
+@click.option("--rgw-obj-fs", "separator", help="Print `object SEPARATOR bucket SEPARATOR key`, and leave out uploads under way.")
+@asynchronous
+async def rados_objects(name: str | None, tenant: str | None, separator: str | None) -> None:
+    """Prints the names of the RADOS objects that hold a bucket's data, one a line."""
+    async with gateway(current()) as gw:
+        for one in [name] if name else await metadata_sections.keys(gw, "bucket"):
+            owner_tenant, plain = split_bucket(one, tenant if name else None)
+            found = await bucket_owners.find(gw, plain, owner_tenant)
+            seen: set[str] = set()
+            async for item in radoslist.of_bucket(gw, found, uploads=separator is None):
+                if item.oid not in seen:
+                    seen.add(item.oid)
+                    click.echo(item.oid if separator is None else separator.join((item.oid, plain, item.key)))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
+from rgw.core import user_stats
 from rgw.core.gateway import Gateway
 from rgw.formats.user import UserInfo
 
@@ -16,37 +20,25 @@ uid_option = click.option("--uid", required=True, help="The user's id, `id` or `
 tenant_option = click.option("--tenant", help="The user's or bucket's tenant.")
 
 
+def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that tell or generate a key."""
+    for option in (
+        click.option("--key-type", type=click.Choice(["s3", "swift"]), default="s3"),
+        click.option("--gen-secret", is_flag=True, help="Generate the secret (the default unless one is given)."),
+        click.option("--gen-access-key", is_flag=True, help="Generate the access key (the default unless one is given)."),
+        click.option("--secret", "--secret-key", "secret_key"),
+        click.option("--access-key"),
+    ):
+        command = option(command)
+    return command
+
+
 async def bucket_names(gw: Gateway, info: UserInfo) -> list[str]:
     """All buckets of a user."""
-    names: list[str] = []
-    marker = ""
-    while True:
-        entries, truncated = await gw.buckets.list(info, marker=marker)
-        names += [entry.bucket.name for entry in entries]
-        if not truncated or not entries:
-            return names
-        marker = names[-1]
+    return [entry.bucket.name async for entry in user_stats.bucket_entries(gw, info)]
 
 
 def split_bucket(name: str, tenant: str | None) -> tuple[str, str]:
     """`tenant/bucket` or a bucket name, with --tenant."""
     before, slash, after = name.partition("/")
     return (before, after) if slash else (tenant or "", name)
-
-
-async def purge_bucket(gw: Gateway, name: str, tenant: str) -> None:
-    """Removes a bucket with its objects and its uploads under way."""
-    found = await gw.buckets.get(name, tenant)
-    while True:
-        uploads = await gw.multipart.list_uploads(found, "", "", "", "", 1000)
-        for upload in uploads.uploads:
-            await gw.multipart.abort(found, upload.key, upload.upload_id)
-        if not uploads.truncated:
-            break
-    while True:
-        listing = await gw.listing.objects(found, max_keys=1000)
-        for entry in listing.entries:
-            await gw.objects.delete(found, entry.name)
-        if not listing.truncated:
-            break
-    await gw.buckets.delete(found)

@@ -6,6 +6,7 @@ import click
 
 from rgw.cli import output
 from rgw.cli.stores import asynchronous, current, gateway, store_options
+from rgw.core.gc_status import status
 
 
 @click.group()
@@ -21,7 +22,7 @@ async def gc_list(include_all: bool) -> None:
     """Prints what waits to be collected."""
     async with gateway(current()) as gw:
         output.show([
-            {"tag": info.tag.rstrip("\0"), "time": output.moment(info.time),
+            {"tag": info.tag, "time": output.moment(info.time, "+0000"),
              "objs": [{"pool": o.pool, "oid": o.oid, "key": o.loc, "instance": ""} for o in info.chain.objs]}
             for info in await gw.gc.list(include_all)
         ])
@@ -35,3 +36,17 @@ async def gc_process(include_all: bool) -> None:
     """Collects now."""
     async with gateway(current()) as gw:
         await gw.gc.process(include_all)
+
+
+@gc.command("status")
+@store_options
+@asynchronous
+async def gc_status() -> None:
+    """Prints how much is queued, when it is due, and about how long its collection takes."""
+    async with gateway(current()) as gw:
+        found = await status(gw)
+        output.show({
+            "entries": found.entries, "entries_due": found.due, "objects": found.objects, "bytes_estimated": found.bytes,
+            "seconds_estimated": round(found.seconds, 1), "estimated_from_objects": found.sample,
+            "first_due": output.moment(found.first_due, "+0000"), "last_due": output.moment(found.last_due, "+0000"),
+        })

@@ -143,7 +143,8 @@ async def reshard_list() -> None:
     async with gateway(current()) as gw:
         output.show([
             {"time": output.moment(entry.time), "tenant": entry.tenant, "bucket_name": entry.bucket_name, "bucket_id": entry.bucket_id,
-             "new_instance_id": entry.new_instance_id, "old_num_shards": entry.old_num_shards, "new_num_shards": entry.new_num_shards}
+             "new_instance_id": entry.new_instance_id, "old_num_shards": entry.old_num_shards,
+             "tentative_new_num_shards": entry.new_num_shards}
             for entry in await gw.reshard_queue.list()
         ])
 

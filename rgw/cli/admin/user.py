@@ -5,8 +5,25 @@ from __future__ import annotations
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import bucket_names, full_uid, purge_bucket, tenant_option, uid_option
+from rgw.cli.admin.common import full_uid, key_options, tenant_option, uid_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
+from rgw.core import caps as capabilities
+from rgw.core import user_stats
+from rgw.core.dump.user import OPERATIONS
+from rgw.core.dump.user import user_stats as dumped_stats
+from rgw.core.purge import purge_bucket
+from rgw.core.subusers import add_key
+from rgw.errors import S3Error
+from rgw.formats.user import UserInfo
+
+
+def parse_op_mask(text: str) -> int:
+    """`read, write, delete`, or `*` for all, as bits."""
+    words = {word.strip() for word in text.split(",") if word.strip()}
+    names = {name for _, name in OPERATIONS}
+    if words - names - {"*"}:
+        raise click.BadParameter(f"{text!r} is not a list of {', '.join(sorted(names))} or *")
+    return sum(bit for bit, name in OPERATIONS if name in words or "*" in words)
 
 
 @click.group()
@@ -20,19 +37,30 @@ def user() -> None:
 @tenant_option
 @click.option("--display-name", required=True)
 @click.option("--email", default="")
-@click.option("--access-key")
-@click.option("--secret", "--secret-key", "secret_key")
+@key_options
 @click.option("--max-buckets", type=int, default=1000)
-@click.option("--gen-access-key", is_flag=True, help="Generate the access key (the default unless one is given).")
-@click.option("--gen-secret", is_flag=True, help="Generate the secret (the default unless one is given).")
-@click.option("--key-type", type=click.Choice(["s3"]), default="s3")
+@click.option("--caps", help="Capabilities, such as `users=read,write; buckets=*`.")
+@click.option("--op-mask", help="What the user may do: `read, write, delete`, or `*`.")
+@click.option("--system", is_flag=True)
+@click.option("--admin", is_flag=True)
 @asynchronous
 async def user_create(uid: str, tenant: str | None, display_name: str, email: str, access_key: str | None, secret_key: str | None,
-                      max_buckets: int, gen_access_key: bool, gen_secret: bool, key_type: str) -> None:
+                      max_buckets: int, gen_access_key: bool, gen_secret: bool, key_type: str, caps: str | None, op_mask: str | None,
+                      system: bool, admin: bool) -> None:
     """Creates a user and prints it."""
+    granted = capabilities.parse(caps) if caps else {}
+    mask = parse_op_mask(op_mask) if op_mask is not None else None
     async with gateway(current()) as gw:
-        output.show(output.user(await gw.users.create(full_uid(uid, tenant), display_name, email=email, access_key=access_key,
-                                                      secret_key=secret_key, max_buckets=max_buckets)))
+        info = await gw.users.create(full_uid(uid, tenant), display_name, email=email, access_key=access_key, secret_key=secret_key,
+                                     max_buckets=max_buckets, system=system, admin=admin)
+        if granted or mask is not None:
+            def change(info: UserInfo) -> UserInfo:
+                info.caps.caps.update(granted)
+                info.op_mask = info.op_mask if mask is None else mask
+                return info
+
+            info = await gw.users.change(info.user_id, change)
+        output.show(output.user(info))
 
 
 @user.command("info")
@@ -40,13 +68,19 @@ async def user_create(uid: str, tenant: str | None, display_name: str, email: st
 @click.option("--uid")
 @tenant_option
 @click.option("--access-key")
+@click.option("--email")
 @asynchronous
-async def user_info(uid: str | None, tenant: str | None, access_key: str | None) -> None:
-    """Prints a user, found by id or access key."""
-    if not uid and not access_key:
-        raise click.UsageError("give --uid or --access-key")
+async def user_info(uid: str | None, tenant: str | None, access_key: str | None, email: str | None) -> None:
+    """Prints a user, found by id, access key or e-mail address."""
+    if not uid and not access_key and not email:
+        raise click.UsageError("give --uid, --access-key or --email")
     async with gateway(current()) as gw:
-        info = await gw.users.get(full_uid(uid, tenant)) if uid else await gw.users.get_by_access_key(access_key or "")
+        if uid:
+            info = await gw.users.get(full_uid(uid, tenant))
+        elif access_key:
+            info = await gw.users.get_by_access_key(access_key)
+        else:
+            info = await gw.users.get_by_email(email or "")
         output.show(output.user(info))
 
 
@@ -56,7 +90,7 @@ async def user_info(uid: str | None, tenant: str | None, access_key: str | None)
 async def user_list() -> None:
     """Lists the users' ids."""
     async with gateway(current()) as gw:
-        output.show(sorted(await gw.users.list()))
+        output.show(await gw.users.list())
 
 
 @user.command("rm")
@@ -67,11 +101,14 @@ async def user_list() -> None:
 @asynchronous
 async def user_rm(uid: str, tenant: str | None, purge_data: bool) -> None:
     """Removes a user; one who owns buckets only with --purge-data."""
+    progress = output.Progress()
     async with gateway(current()) as gw:
         info = await gw.users.get(full_uid(uid, tenant))
         if purge_data:
-            for name in await bucket_names(gw, info):
-                await purge_bucket(gw, name, info.tenant)
+            names = [entry.bucket.name async for entry in user_stats.bucket_entries(gw, info)]
+            for name in names:
+                await purge_bucket(gw, await gw.buckets.get(name, info.tenant), progress)
+            progress.end()
         await gw.users.remove(output.user_id(info))
 
 
@@ -83,23 +120,33 @@ async def user_rm(uid: str, tenant: str | None, purge_data: bool) -> None:
 @click.option("--email")
 @click.option("--max-buckets", type=int)
 @click.option("--suspended", type=int, help="1 suspends, 0 enables.")
-@click.option("--access-key")
-@click.option("--secret", "--secret-key", "secret_key")
+@key_options
+@click.option("--caps", help="Capabilities to add, such as `users=read,write; buckets=*`.")
+@click.option("--op-mask", help="What the user may do: `read, write, delete`, or `*`.")
+@click.option("--system", type=bool, help="Whether the user is a system user.")
+@click.option("--admin", type=bool, help="Whether the user is an administrator.")
 @asynchronous
 async def user_modify(uid: str, tenant: str | None, display_name: str | None, email: str | None, max_buckets: int | None,
-                      suspended: int | None, access_key: str | None, secret_key: str | None) -> None:
+                      suspended: int | None, access_key: str | None, secret_key: str | None, gen_access_key: bool, gen_secret: bool,
+                      key_type: str, caps: str | None, op_mask: str | None, system: bool | None, admin: bool | None) -> None:
     """Changes what is given and prints the user."""
-    async with gateway(current()) as gw:
-        full = full_uid(uid, tenant)
-        if access_key or secret_key:
-            await gw.users.create_key(full, access_key=access_key, secret_key=secret_key)
-        info = await gw.users.get(full)
-        changes = {"display_name": display_name, "email": email, "max_buckets": max_buckets,
-                   "suspended": None if suspended is None else int(bool(suspended))}
+    changes: dict[str, object] = {"display_name": display_name, "email": None if email is None else email.lower(), "max_buckets": max_buckets}
+    changes.update((name, None if value is None else int(bool(value)))
+                   for name, value in (("suspended", suspended), ("system", system), ("admin", admin)))
+    changes["op_mask"] = None if op_mask is None else parse_op_mask(op_mask)
+    granted = capabilities.parse(caps) if caps else {}
+
+    def change(info: UserInfo) -> UserInfo:
         for name, value in changes.items():
             if value is not None:
                 setattr(info, name, value)
-        output.show(output.user(await gw.users.modify(info)))
+        info.caps.caps.update(granted)
+        if access_key or secret_key or gen_access_key or gen_secret:
+            add_key(info, "s3", "", access_key, secret_key)
+        return info
+
+    async with gateway(current()) as gw:
+        output.show(output.user(await gw.users.change(full_uid(uid, tenant), change)))
 
 
 @user.command("suspend")
@@ -123,7 +170,44 @@ async def user_enable(uid: str, tenant: str | None) -> None:
 
 
 async def _suspend(uid: str, value: int) -> None:
-    async with gateway(current()) as gw:
-        info = await gw.users.get(uid)
+    def change(info: UserInfo) -> UserInfo:
         info.suspended = value
-        output.show(output.user(await gw.users.modify(info)))
+        return info
+
+    async with gateway(current()) as gw:
+        output.show(output.user(await gw.users.change(uid, change)))
+
+
+@user.command("stats")
+@store_options
+@uid_option
+@tenant_option
+@click.option("--sync-stats", is_flag=True, help="Bring the sums up to date from the buckets' indexes first.")
+@click.option("--reset-stats", is_flag=True, help="Add the sums up anew from the user's list of buckets first.")
+@asynchronous
+async def stats(uid: str, tenant: str | None, sync_stats: bool, reset_stats: bool) -> None:
+    """Prints what a user's buckets hold, as last summed up."""
+    if sync_stats and reset_stats:
+        raise click.UsageError("give one of --sync-stats and --reset-stats")
+    async with gateway(current()) as gw:
+        info = await gw.users.get(full_uid(uid, tenant))
+        if sync_stats:
+            await user_stats.sync(gw, info)
+        if reset_stats:
+            await user_stats.reset(gw, info)
+        output.show(dumped_stats(await user_stats.read(gw, info)))
+
+
+@user.command("check")
+@store_options
+@uid_option
+@tenant_option
+@click.option("--fix", is_flag=True, help="Mend the differences.")
+@asynchronous
+async def check(uid: str, tenant: str | None, fix: bool) -> None:
+    """Compares a user's list of buckets with the buckets and prints what differs."""
+    async with gateway(current()) as gw:
+        found = await user_stats.check(gw, await gw.users.get(full_uid(uid, tenant)), fix=fix)
+        output.show(found)
+        if found and not fix:
+            raise S3Error("InvalidArgument", f"{len(found)} differences; --fix mends them")

@@ -1,0 +1,69 @@
+"""`rgw-admin quota`: stores the quotas; the gateway enforces them."""
+
+from __future__ import annotations
+
+import click
+
+from rgw.cli.admin.common import full_uid, split_bucket, tenant_option
+from rgw.cli.stores import asynchronous, current, gateway, store_options
+from rgw.core import quotas
+
+scope_option = click.option("--quota-scope", "scope", type=click.Choice(["user", "bucket"]),
+                            help="The user's own quota, or that of each bucket of the user; not needed with --bucket.")
+
+
+@click.group()
+def quota() -> None:
+    """Quotas of users and buckets."""
+
+
+async def change(uid: str | None, tenant: str | None, name: str | None, scope: str | None, **changes: object) -> None:
+    if scope == "user" and name:
+        raise click.UsageError("a bucket has no quota of the scope user")
+    async with gateway(current()) as gw:
+        if name:
+            owner_tenant, plain = split_bucket(name, tenant)
+            await quotas.set_of_bucket(gw, await gw.buckets.get(plain, owner_tenant), **changes)  # type: ignore[arg-type]
+        elif uid and scope:
+            await quotas.set_of_user(gw, full_uid(uid, tenant), scope, **changes)  # type: ignore[arg-type]
+        else:
+            raise click.UsageError("give --uid and --quota-scope, or --bucket")
+
+
+@quota.command("set")
+@store_options
+@click.option("--uid")
+@tenant_option
+@click.option("--bucket", "name")
+@scope_option
+@click.option("--max-size", help="With B, K, M, G or T; negative: no limit.")
+@click.option("--max-objects", type=int, help="Negative: no limit.")
+@asynchronous
+async def set_(uid: str | None, tenant: str | None, name: str | None, scope: str | None, max_size: str | None, max_objects: int | None) -> None:
+    """Sets the limits; `quota enable` makes them count."""
+    size = None if max_size is None else quotas.parse_size(max_size)
+    await change(uid, tenant, name, scope, max_size=size, max_objects=max_objects)
+
+
+@quota.command("enable")
+@store_options
+@click.option("--uid")
+@tenant_option
+@click.option("--bucket", "name")
+@scope_option
+@asynchronous
+async def enable(uid: str | None, tenant: str | None, name: str | None, scope: str | None) -> None:
+    """Makes a quota count."""
+    await change(uid, tenant, name, scope, enabled=True)
+
+
+@quota.command("disable")
+@store_options
+@click.option("--uid")
+@tenant_option
+@click.option("--bucket", "name")
+@scope_option
+@asynchronous
+async def disable(uid: str | None, tenant: str | None, name: str | None, scope: str | None) -> None:
+    """Keeps a quota's limits, but does not apply them."""
+    await change(uid, tenant, name, scope, enabled=False)

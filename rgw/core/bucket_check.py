@@ -1,0 +1,312 @@
+"""Is a bucket's index right? Compares index, heads and statistics, says what differs, and mends it (radosgw-admin's `bucket check`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rgw.core import places, raw_index
+from rgw.core.dump.bucket import usage
+from rgw.core.head import entry_meta
+from rgw.core.index import OP_DEL, RESHARDING, IndexKey
+from rgw.core.reshard_marks import STATE
+from rgw.core.state import ObjectState, is_olh_only, load, text
+from rgw.core.uploads import load_upload
+from rgw.errors import S3Error
+from rgw.formats import cls_rgw, names
+from rgw.formats.index import DirEntry, DirEntryMeta, DirHeader, EntryVer
+from rgw.store import classes
+from rgw.store.errors import Cancelled, ClassError, NotFound
+from rgw.store.interface import ReadOp, WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+_DELETE_MARKER, _PLACEHOLDER = 4, 8
+_UPDATE, _REMOVE = ord("u"), ord("r")  # suggestions to the class
+_TAG_TIMEOUT = 120_000_000_000  # ns; an unfinished change that is older has lost its gateway (the class goes by the same)
+_PARALLEL = 32  # heads looked at, or entries mended, at the same time
+_GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING))
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Difference:
+    """``problem``: what index and heads disagree about; ``mended`` if it was set right."""
+
+    object: str      # the index name
+    instance: str
+    problem: str
+    mended: bool = False
+    key: str = ""    # the object's own key
+    entry: DirEntry | None = None
+    raw: bytes = b""  # the entry's bytes
+
+    def dump(self) -> dict[str, Any]:
+        return {"object": self.object, "instance": self.instance, "problem": self.problem, "mended": self.mended}
+
+
+@dataclass(slots=True)
+class Report:
+    """``objects``: the index names that were compared with heads, None if none were asked for."""
+
+    existing: list[DirHeader]
+    calculated: list[DirHeader]
+    invalid_multipart_entries: list[str] = field(default_factory=list)
+    objects: list[str] | None = None
+    differences: list[Difference] = field(default_factory=list)
+    statistics_differ: bool = False
+    fixed: bool = False
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is left to mend."""
+        left = [item for item in self.differences if not item.mended]
+        return not left and (self.fixed or not (self.invalid_multipart_entries or self.statistics_differ))
+
+    def dump(self) -> dict[str, Any]:
+        """radosgw's JSON; ``differences`` and the list form of ``objects`` are ours (radosgw's repeats one JSON key)."""
+        out: dict[str, Any] = {"invalid_multipart_entries": list(self.invalid_multipart_entries)}
+        if self.objects is not None:
+            out["objects"] = list(self.objects)
+            out["differences"] = [item.dump() for item in self.differences]
+        out["check_result"] = {"existing_header": {"usage": usage(self.existing)}, "calculated_header": {"usage": usage(self.calculated)}}
+        return out
+
+
+async def check(gw: Gateway, bucket: Bucket, *, fix: bool = False, check_objects: bool = False, progress: Progress | None = None) -> Report:
+    """Looks at the whole index; with ``check_objects`` at every head in the data pool too. ``fix`` mends what differs.
+
+    May run beside writers: an entry whose change is under way is left alone, and a mended entry never wins over a newer write.
+    S3Error NoSuchBucket, OperationAborted (the bucket is being resharded).
+    """
+    existing, calculated = await _headers(gw, bucket)
+    report = Report(existing, calculated)
+    await _check_parts(gw, bucket, report, fix)
+    if check_objects:
+        await _check_objects(gw, bucket, report, progress)
+        if fix:
+            await _mend(gw, bucket, report, progress)
+    if fix:
+        _, again = await _headers(gw, bucket)
+        await _rebuild(gw, bucket)
+        report.calculated = again
+    report.statistics_differ = usage(report.existing) != usage(report.calculated)
+    report.fixed = fix
+    return report
+
+
+async def _headers(gw: Gateway, bucket: Bucket) -> tuple[list[DirHeader], list[DirHeader]]:
+    """Each shard's header as it is, and as its entries add up."""
+    async def one(oid: str):  # type: ignore[no-untyped-def]
+        return (await bucket.index_ioctx.read(oid, ReadOp().call(classes.BUCKET_CHECK_INDEX()))).reply
+
+    try:
+        replies = await gw.buckets.each(bucket.index.shards(), one)
+    except NotFound:
+        raise S3Error("NoSuchBucket", f"the index of {bucket.name} is gone: resharded or deleted", BucketName=bucket.name) from None
+    return [reply.existing_header for reply in replies], [reply.calculated_header for reply in replies]
+
+
+async def _rebuild(gw: Gateway, bucket: Bucket) -> None:
+    async def one(oid: str) -> None:
+        await bucket.index_ioctx.write(oid, WriteOp().assert_exists().call(_GUARD).call(classes.BUCKET_REBUILD_INDEX()))
+
+    try:
+        await gw.buckets.each(bucket.index.shards(), one)
+    except ClassError as error:
+        if error.code != RESHARDING:
+            raise
+        raise S3Error("OperationAborted", f"{bucket.name} is being resharded") from error
+
+
+async def _check_parts(gw: Gateway, bucket: Bucket, report: Report, fix: bool) -> None:
+    """Finds entries of parts whose upload is no more, and drops them if ``fix``."""
+    uploads: dict[str, bool] = {}
+    stale: list[tuple[str, str]] = []
+    async for entry in gw.listing.namespace(bucket, "multipart"):
+        name, _, number = entry.name.rpartition(".")
+        if number == "meta" or "." not in name or entry.pending_map:
+            continue
+        if name not in uploads:
+            uploads[name] = await _upload_exists(gw, bucket, name)
+        if not uploads[name]:
+            stale.append((entry.name, name.rpartition(".")[0]))
+    # the prefix of a part that was uploaded again is not its upload's id: such a part counts while its key has any upload
+    keys_with_uploads = {name.rpartition(".")[0] for name, there in uploads.items() if there}
+    async for entry in gw.listing.namespace(bucket, "multipart"):
+        if entry.name.endswith(".meta") and entry.name.count(".") >= 2:
+            keys_with_uploads.add(entry.name.rsplit(".", 2)[0])
+    for name, key in stale:
+        if key in keys_with_uploads:
+            continue
+        place = IndexKey.multipart(name, key)
+        report.invalid_multipart_entries.append(place.name)
+        if fix:
+            tag = gw.new_tag()
+            await bucket.index.prepare(OP_DEL, tag, place)
+            await bucket.index.complete(OP_DEL, tag, place, meta=DirEntryMeta())
+
+
+async def _upload_exists(gw: Gateway, bucket: Bucket, name: str) -> bool:
+    key, _, upload_id = name.rpartition(".")
+    try:
+        await load_upload(gw, bucket, key, upload_id)
+    except S3Error as error:
+        if error.code != "NoSuchUpload":
+            raise
+        return False
+    return True
+
+
+async def _state(gw: Gateway, bucket: Bucket, key: str, instance: str) -> ObjectState | None:
+    try:
+        state = await load(gw, bucket, key, instance or ("null" if bucket.versioned else ""), raw=True)
+    except S3Error as error:
+        if error.code not in ("NoSuchKey", "NoSuchVersion"):
+            raise
+        return None
+    return None if is_olh_only(state.attrs) else state
+
+
+def _disagreement(entry: DirEntry, state: ObjectState | None) -> str:
+    """What an object's entry and its head disagree about; nothing if they agree."""
+    if state is None:
+        return "the index lists it, but there is no such object" if entry.exists else "a leftover entry without object"
+    if not entry.exists:
+        return "the object exists, but its entry says that it does not"
+    if entry.ver.epoch > state.version:
+        return ""  # written anew since the head was read
+    wrong = [f"{what} {said!r} instead of {true!r}" for what, said, true in (
+        ("size", entry.meta.size, state.stored_size), ("etag", entry.meta.etag, state.etag)) if said != true]
+    if wrong:
+        return "the entry tells " + ", ".join(wrong)
+    return "a change that nobody ends is noted in the entry" if entry.pending_map else ""
+
+
+async def _check_objects(gw: Gateway, bucket: Bucket, report: Report, progress: Progress | None) -> None:
+    report.objects = []
+    seen: set[tuple[str, str]] = set()
+    limit = asyncio.Semaphore(_PARALLEL)
+
+    async def one(entry: DirEntry, name: str, raw: bytes) -> None:
+        async with limit:
+            problem = _disagreement(entry, await _state(gw, bucket, name, entry.instance))
+        if problem:
+            report.differences.append(Difference(entry.name, entry.instance, problem, key=name, entry=entry, raw=raw))
+
+    now = time.time_ns()
+    pending: set[asyncio.Task[None]] = set()
+    async for raw in raw_index.of_bucket(bucket):
+        if raw.type != raw_index.PLAIN:
+            continue
+        entry = DirEntry.decode(raw.data)
+        namespace, name = names.parse_index_name(entry.name)
+        if entry.flags & (_PLACEHOLDER | _DELETE_MARKER):
+            continue
+        report.objects.append(entry.name)
+        if namespace:
+            continue  # uploads and parts: looked at above
+        seen.add((name, entry.instance))
+        if any(change.timestamp + _TAG_TIMEOUT > now for change in entry.pending_map.values()):
+            continue  # a gateway is at work on it
+        pending.add(asyncio.ensure_future(one(entry, name, raw.data)))
+        if len(pending) > 4 * _PARALLEL:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        if progress is not None and len(seen) % 1000 == 0:
+            progress(f"{bucket.name}: {len(seen):,} entries compared with their objects")
+    await asyncio.gather(*pending)
+    report.objects.sort()
+    await _check_heads(gw, bucket, report, seen, progress)
+    report.differences.sort(key=lambda item: (item.object, item.instance))
+
+
+async def _check_heads(gw: Gateway, bucket: Bucket, report: Report, seen: set[tuple[str, str]], progress: Progress | None) -> None:
+    """Finds heads in the data pool that the index does not list."""
+    ioctx = await places.head_pool(gw, bucket)
+    count = 0
+    async for item in ioctx.list_objects():
+        count += 1
+        if progress is not None and count % 10_000 == 0:
+            progress(f"{bucket.name}: {count:,} objects of the pool {ioctx.pool} seen")
+        found = parse_head(bucket.marker, item.name)
+        if found is None or found in seen:
+            continue
+        key, instance = found
+        state = await _state(gw, bucket, key, instance)
+        if state is None:
+            continue  # the pointer of a versioned key, or removed meanwhile
+        try:
+            await raw_index.get(bucket, key, raw_index.INSTANCE if instance else raw_index.PLAIN, instance)
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
+            report.differences.append(Difference(
+                names.index_name(key), instance, "the object exists, but the index does not list it", key=key))
+
+
+def parse_head(marker: str, oid: str) -> tuple[str, str] | None:
+    """(key, version) of a head's RADOS name; None for tails, parts and other buckets' objects."""
+    if not oid.startswith(marker + "_"):
+        return None
+    rest = oid[len(marker) + 1:]
+    if not rest.startswith("_"):
+        return rest, ""
+    if rest.startswith("__"):
+        return rest[1:], ""
+    namespace, _, name = rest[1:].partition("_")
+    plain, _, instance = namespace.partition(":")
+    return None if plain or not instance else (name, instance)
+
+
+async def _mend(gw: Gateway, bucket: Bucket, report: Report, progress: Progress | None) -> None:
+    """Sets the index right by what the heads tell now. Versions are not touched: their entries are made by the log of versions."""
+    limit = asyncio.Semaphore(_PARALLEL)
+    todo = [item for item in report.differences if not item.instance and not bucket.versioned]
+    done = 0
+
+    async def one(item: Difference) -> None:
+        nonlocal done
+        async with limit:
+            item.mended = await _mend_one(gw, bucket, item)
+        done += 1
+        if progress is not None:
+            progress(f"{bucket.name}: {done:,} of {len(todo):,} entries mended")
+
+    async with asyncio.TaskGroup() as tasks:
+        for item in todo:
+            tasks.create_task(one(item))
+
+
+async def _mend_one(gw: Gateway, bucket: Bucket, item: Difference) -> bool:
+    """Whether the entry was as it had been read, and is right now. A write that begins meanwhile changes the entry first: then it is left."""
+    key = IndexKey.of(item.key)
+    old = item.raw
+    state = await _state(gw, bucket, item.key, "")
+    if state is not None:
+        pool_id = (await places.head_pool(gw, bucket)).pool_id
+        entry = DirEntry(
+            name=key.name, ver=EntryVer(pool=pool_id, epoch=state.version), exists=True, locator=key.locator, tag=text(state.idtag),
+            meta=entry_meta(state.attrs, state.stored_size, state.mtime))
+        change = cls_rgw.SuggestedChange(op=_UPDATE, entry=entry)
+    elif item.entry is not None:
+        change = cls_rgw.SuggestedChange(op=_REMOVE, entry=item.entry)
+    else:
+        return True  # an object without entry that was removed meanwhile
+    op = WriteOp().assert_exists().cmpxattr(STATE, b"").call(_GUARD).omap_cmp(key.name.encode("utf-8", "surrogateescape"), old)
+    op.call(classes.DIR_SUGGEST_CHANGES(cls_rgw.SuggestChangesOp([change])))
+    try:
+        await bucket.index_ioctx.write(bucket.index.shard(item.key), op)
+    except Cancelled:
+        return False
+    except ClassError as error:
+        if error.code != RESHARDING:
+            raise
+        return False
+    return True

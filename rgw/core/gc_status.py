@@ -1,0 +1,56 @@
+"""How much garbage is queued, and how long its collection will take."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rgw.store.errors import NotFound
+from rgw.store.interface import ReadOp
+
+if TYPE_CHECKING:
+    from rgw.core.gateway import Gateway
+    from rgw.formats.gc import GcObj
+
+_SAMPLE = 200  # objects looked at to estimate bytes and time
+
+
+@dataclass(frozen=True, slots=True)
+class GcStatus:
+    """``due``: entries whose time has come; ``bytes`` and ``seconds`` are extrapolated from ``sample`` objects; times in ns, 0 for none."""
+
+    entries: int
+    due: int
+    objects: int
+    bytes: int
+    seconds: float
+    sample: int
+    first_due: int
+    last_due: int
+
+
+async def status(gw: Gateway) -> GcStatus:
+    """Reads all queues, and looks at some of the queued objects to learn their sizes and how fast the store answers."""
+    entries = await gw.gc.list(include_all=True)
+    now = time.time_ns()
+    objects = [obj for entry in entries for obj in entry.chain.objs]
+    sample = random.sample(objects, min(_SAMPLE, len(objects)))
+    limit = asyncio.Semaphore(gw.options.rgw_gc_max_concurrent_io)
+
+    async def size(obj: GcObj) -> int:
+        async with limit:
+            try:
+                return (await (await gw.pool(obj.pool)).read(obj.key.name or obj.oid, ReadOp().stat(), obj.loc)).size
+            except NotFound:
+                return 0  # collected in an earlier run
+
+    started = time.perf_counter()
+    total = sum(await asyncio.gather(*(size(obj) for obj in sample)))
+    elapsed = time.perf_counter() - started
+    factor = len(objects) / len(sample) if sample else 0.0
+    times = [entry.time for entry in entries]
+    return GcStatus(len(entries), sum(1 for due in times if due <= now), len(objects), round(total * factor), elapsed * factor, len(sample),
+                    min(times, default=0), max(times, default=0))
