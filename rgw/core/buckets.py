@@ -423,10 +423,9 @@ class Buckets:
 
     async def _abort_uploads(self, bucket: Bucket) -> None:
         """Ends the uploads in progress, whose data would stay for ever without the bucket."""
-        async for entry in self._gateway.listing.namespace(bucket, "multipart"):
-            key, dot, rest = entry.name.rpartition(".")
-            if dot and rest == "meta" and entry.exists:
-                key, _, upload_id = key.rpartition(".")
+        async for entry in self._gateway.listing.uploads(bucket):
+            if entry.exists:
+                key, _, upload_id = entry.name.removesuffix(".meta").rpartition(".")
                 try:
                     await self._gateway.multipart.abort(bucket, key, upload_id)
                 except S3Error as error:

@@ -128,8 +128,8 @@ class Multipart:
     ) -> UploadListing:
         """Uploads in progress by key, then id, after the markers; keys that go on behind ``delimiter`` are rolled up."""
         found: list[UploadEntry] = []
-        async for entry in self._gw.listing.namespace(bucket, "multipart", prefix):
-            if not entry.name.endswith(".meta") or entry.name.count(".") < 2:
+        async for entry in self._gw.listing.uploads(bucket, prefix, key_marker):
+            if entry.name.count(".") < 2:
                 continue
             key, upload_id, _ = entry.name.rsplit(".", 2)
             if not key.startswith(prefix) or key < key_marker or (key == key_marker and not upload_id_marker):
