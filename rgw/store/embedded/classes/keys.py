@@ -52,6 +52,8 @@ def list_key(name: str, versioned_epoch: int, instance: str) -> bytes:
 
 def split_list_key(key: bytes) -> tuple[str, str]:
     """Name and instance of a key in listing order."""
+    if b"\0" not in key:
+        return text(key), ""
     name, *parts = key.split(b"\0")
     instance = b""
     for part in parts:
