@@ -65,7 +65,7 @@ class ReshardQueue:
         return [f"reshard.{number:010d}" for number in range(self._gw.options.rgw_reshard_num_logs)]
 
     def _oid(self, tenant: str, name: str) -> str:
-        value = strhash(f"{tenant}:{name}" if tenant else name)
+        value = strhash(f"{tenant}:{name}")
         return self._oids()[shards_mod(value ^ ((value & 0xFF) << 24), self._gw.options.rgw_reshard_num_logs)]
 
     async def add(self, bucket: Bucket, num_shards: int) -> None:

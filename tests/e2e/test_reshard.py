@@ -91,7 +91,7 @@ def test_a_bucket_outgrows_its_shard(walk: RunningGateway) -> None:
     # the queue by hand
     walk.admin("reshard", "add", "--bucket", bucket, "--num-shards", "3")
     queued = [row for row in walk.admin("reshard", "list") if row["bucket_name"] == bucket]
-    assert [(row["bucket_id"], row["old_num_shards"], row["new_num_shards"], row["new_instance_id"]) for row in queued] == [(new, 2, 3, "")]
+    assert [(row["bucket_id"], row["old_num_shards"], row["tentative_new_num_shards"], row["new_instance_id"]) for row in queued] == [(new, 2, 3, "")]
     walk.admin("reshard", "cancel", "--bucket", bucket)
     assert not [row for row in walk.admin("reshard", "list") if row["bucket_name"] == bucket]
 

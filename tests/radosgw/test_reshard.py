@@ -1,0 +1,176 @@
+"""Resharding beside radosgw: its reshard while ours writes, ours while it writes, each other's queue and tools."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.radosgw.conftest import client
+
+
+@pytest.fixture
+def bucket(pair):
+    """A bucket of one index shard with some objects in it, and a client of each gateway."""
+    uid = f"u{secrets.token_hex(4)}"
+    key = pair.rgw_admin("user", "create", "--uid", uid, "--display-name", "Reshards")["keys"][0]
+    ours, theirs = (client(end, key["access_key"], key["secret_key"]) for end in (pair.ours, pair.theirs))
+    name = f"b{secrets.token_hex(4)}"
+    ours.create_bucket(Bucket=name)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: ours.put_object(Bucket=name, Key=f"k{i:04d}", Body=b"%d" % i), range(400)))
+    made = Made(pair, name, uid, key, ours, theirs)
+    yield made
+    ours.close()
+    theirs.close()
+
+
+class Made:
+    def __init__(self, pair, name, uid, key, ours, theirs) -> None:
+        self.pair, self.name, self.uid, self.ours, self.theirs = pair, name, uid, ours, theirs
+        self._key = key
+        self.ids: set[str] = set()  # of all instances that were seen
+        self.expected = {f"k{i:04d}": b"%d" % i for i in range(400)}
+
+    def writer(self, endpoint: str, prefix: str, stop: threading.Event) -> Writer:
+        return Writer(client(endpoint, self._key["access_key"], self._key["secret_key"]), self.name, prefix, stop)
+
+    def stats(self) -> dict:
+        found = self.pair.radosgw_admin("bucket", "stats", "--bucket", self.name)
+        self.ids.add(found["id"])
+        return found
+
+    def settled(self, writers: list[Writer]) -> None:
+        """Both gateways list the same, exactly what was acknowledged; radosgw finds nothing to mend; nothing of the old index is left."""
+        for writer in writers:
+            self.expected |= writer.expected
+        for end in (self.ours, self.theirs):
+            pages = end.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+            assert {row["Key"] for page in pages for row in page.get("Contents", [])} == self.expected.keys()
+        for key in [key for key in self.expected if not key.startswith("k")][:30]:
+            for end in (self.ours, self.theirs):
+                assert end.get_object(Bucket=self.name, Key=key)["Body"].read() == self.expected[key]
+        checked = self.pair.radosgw_admin("bucket", "check", "--bucket", self.name)
+        existing, counted = (checked["check_result"][which]["usage"] for which in ("existing_header", "calculated_header"))
+        assert existing == counted and checked["invalid_multipart_entries"] == []
+        stats = self.stats()
+        assert stats["usage"]["rgw.main"]["num_objects"] == len(self.expected)
+        index = self.pair.cluster.run("rados", "-n", "client.admin", "-p", "default.rgw.buckets.index", "ls").split()
+        mine = {oid for oid in index for bucket_id in (*self.ids, stats["id"]) if oid.startswith(f".dir.{bucket_id}.")}
+        assert mine == {f".dir.{stats['id']}.{number}" for number in range(stats["num_shards"])}
+        assert stats == self.pair.rgw_admin("bucket", "stats", "--bucket", self.name)
+
+
+class Writer(threading.Thread):
+    """Puts, overwrites and deletes until it is stopped. ``expected`` is what was acknowledged, ``slowest`` in seconds."""
+
+    def __init__(self, s3, bucket: str, prefix: str, stop: threading.Event) -> None:
+        super().__init__()
+        self._s3, self._bucket, self._prefix, self._stop_event = s3, bucket, prefix, stop
+        self.expected: dict[str, bytes] = {}
+        self.slowest = 0.0
+        self.count = 0
+        self.problem: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            while not self._stop_event.is_set():
+                name, body = f"{self._prefix}{self.count % 50}", b"%d" % self.count
+                started = time.monotonic()
+                if self.count % 5 == 4 and name in self.expected:
+                    self._s3.delete_object(Bucket=self._bucket, Key=name)
+                    del self.expected[name]
+                else:
+                    self._s3.put_object(Bucket=self._bucket, Key=name, Body=body)
+                    self.expected[name] = body
+                self.slowest = max(self.slowest, time.monotonic() - started)
+                self.count += 1
+        except Exception as error:  # looked at by the test
+            self.problem = error
+        finally:
+            self._s3.close()
+
+
+def test_radosgw_reshards_while_ours_writes(bucket):
+    stop = threading.Event()
+    writers = [bucket.writer(bucket.pair.ours, f"w{n}-", stop) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        for shards in (17, 5):
+            before = bucket.stats()
+            bucket.pair.radosgw_admin("bucket", "reshard", "--bucket", bucket.name, "--num-shards", str(shards), "--yes-i-really-mean-it")
+            after = bucket.stats()
+            assert after["num_shards"] == shards and after["id"] != before["id"] and after["marker"] == before["marker"]
+            counts = [writer.count for writer in writers]
+            time.sleep(1)
+            assert all(writer.count > count for writer, count in zip(writers, counts, strict=True)), "a writer does not go on"
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join(90)
+    assert not [writer.problem for writer in writers if writer.problem]
+    bucket.settled(writers)
+
+
+def test_ours_reshards_while_both_write(bucket):
+    stop = threading.Event()
+    ours = [bucket.writer(bucket.pair.ours, f"o{n}-", stop) for n in range(2)]
+    theirs = [bucket.writer(bucket.pair.theirs, f"t{n}-", stop) for n in range(2)]
+    for writer in ours + theirs:
+        writer.start()
+    try:
+        time.sleep(0.5)
+        before = bucket.stats()
+        bucket.pair.rgw_admin("bucket", "reshard", "--bucket", bucket.name, "--num-shards", "13")
+        after = bucket.stats()
+        assert after["num_shards"] == 13 and after["id"] != before["id"] and after["marker"] == before["marker"]
+        counts = [writer.count for writer in ours + theirs]
+        deadline = time.monotonic() + 30  # radosgw looks every 5 seconds whether a reshard is over
+        while not all(writer.count > count for writer, count in zip(ours + theirs, counts, strict=True)):
+            assert time.monotonic() < deadline, "a writer does not go on"
+            time.sleep(0.1)
+    finally:
+        stop.set()
+        for writer in ours + theirs:
+            writer.join(90)
+    assert not [writer.problem for writer in ours + theirs if writer.problem]
+    print(f"slowest request: ours {max(w.slowest for w in ours):.3f} s, radosgw's {max(w.slowest for w in theirs):.3f} s")
+    assert max(writer.slowest for writer in ours) < 5
+    bucket.settled(ours + theirs)
+
+
+def test_one_queue_for_both(bucket):
+    """What one's tool adds the other's shows in the same words, takes out, and processes."""
+    pair, name = bucket.pair, bucket.name
+
+    def rows(tool) -> list[dict]:
+        return [row for row in tool("reshard", "list") if row["bucket_name"] == name]
+
+    pair.rgw_admin("reshard", "add", "--bucket", name, "--num-shards", "19")
+    assert len(rows(pair.radosgw_admin)) == 1 and rows(pair.radosgw_admin) == rows(pair.rgw_admin)
+    assert rows(pair.rgw_admin)[0]["tentative_new_num_shards"] == 19
+    pair.radosgw_admin("reshard", "cancel", "--bucket", name)
+    assert not rows(pair.rgw_admin)
+    pair.radosgw_admin("reshard", "add", "--bucket", name, "--num-shards", "23")
+    assert len(rows(pair.rgw_admin)) == 1 and rows(pair.radosgw_admin) == rows(pair.rgw_admin)
+    pair.rgw_admin("reshard", "process")
+    assert bucket.stats()["num_shards"] == 23 and not rows(pair.radosgw_admin)
+    pair.rgw_admin("reshard", "add", "--bucket", name, "--num-shards", "29")
+    pair.radosgw_admin("reshard", "process")
+    assert bucket.stats()["num_shards"] == 29 and not rows(pair.rgw_admin)
+    status = pair.radosgw_admin("reshard", "status", "--bucket", name)
+    assert status == pair.rgw_admin("reshard", "status", "--bucket", name) and len(status) == 29
+    bucket.settled([])
+
+
+def test_the_same_limits(bucket):
+    def row(tool) -> dict:
+        user = next(user for user in tool("bucket", "limit", "check") if user["user_id"] == bucket.uid)
+        return next(row for row in user["buckets"] if row["bucket"] == bucket.name)
+
+    assert row(bucket.pair.radosgw_admin) == row(bucket.pair.rgw_admin)
+    assert row(bucket.pair.rgw_admin)["fill_status"] == "OK"
