@@ -10,13 +10,16 @@ from rgw.cli.admin.bucket import bucket
 from rgw.cli.admin.caps import caps
 from rgw.cli.admin.gc import gc
 from rgw.cli.admin.key import key
+from rgw.cli.admin.lc import lc
 from rgw.cli.admin.metadata import metadata
 from rgw.cli.admin.multipart import multipart
 from rgw.cli.admin.object import object_, policy
 from rgw.cli.admin.quota import quota
+from rgw.cli.admin.ratelimit import ratelimit
 from rgw.cli.admin.reshard import reshard
 from rgw.cli.admin.subuser import subuser
 from rgw.cli.admin.unsupported import add_refusals
+from rgw.cli.admin.usage import usage
 from rgw.cli.admin.user import user
 from rgw.cli.admin.zone import zone, zonegroup
 from rgw.cli.copy import store
@@ -41,6 +44,6 @@ def rgw_admin() -> None:
 
 for command in (nano, serve, rados, store):
     rgw.add_command(command)
-for command in (user, subuser, key, caps, quota, bucket, reshard, object_, multipart, bi, policy, gc, metadata, zone, zonegroup):
+for command in (user, subuser, key, caps, quota, bucket, reshard, object_, multipart, bi, policy, gc, lc, usage, ratelimit, metadata, zone, zonegroup):
     rgw_admin.add_command(command)
 add_refusals(rgw_admin)

@@ -7,10 +7,11 @@ from rgw.frontend.categories import category
 from rgw.ops.request import Request
 
 _NOT_FOUND = 404
+_DATA = ("put_obj", "post_obj")
 
 
 def account(req: Request, op_name: str, status: int, sent: int, received: int, charge: Charge) -> None:
-    """``sent`` and ``received``: bytes of the bodies."""
+    """``sent`` and ``received``: bytes of the bodies. Only those of objects are received in the usage log, as with radosgw."""
     gw = req.gw
     if charge:
         RateLimits.settle(charge, sent if req.method in ("GET", "HEAD") else received)
@@ -26,4 +27,5 @@ def account(req: Request, op_name: str, status: int, sent: int, received: int, c
     else:
         return  # nobody's bucket: radosgw leaves these out too
     name = "-" if status == _NOT_FOUND and req.bucket_name else req.bucket_name
-    gw.usage.count(owner, name, category(op_name), sent, received, status < 400, payer)
+    kind = category(op_name)
+    gw.usage.count(owner, name, kind, sent, received if kind in _DATA else 0, status < 400, payer)

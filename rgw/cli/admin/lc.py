@@ -1,0 +1,54 @@
+"""`rgw-admin lc`."""
+
+from __future__ import annotations
+
+import click
+
+from rgw.cli import output
+from rgw.cli.admin.common import split_bucket, tenant_option
+from rgw.cli.stores import asynchronous, current, gateway, store_options
+from rgw.core.dump import lifecycle as dump
+
+
+@click.group()
+def lc() -> None:
+    """Lifecycle."""
+
+
+@lc.command("list")
+@store_options
+@asynchronous
+async def lc_list() -> None:
+    """Prints the buckets that have rules, and how far each is."""
+    async with gateway(current()) as gw:
+        output.show([dump.entry(entry) for entry in await gw.lifecycle.entries()])
+
+
+@lc.command("get")
+@store_options
+@click.option("--bucket", "name", required=True)
+@tenant_option
+@asynchronous
+async def lc_get(name: str, tenant: str | None) -> None:
+    """Prints the rules of a bucket."""
+    async with gateway(current()) as gw:
+        owner_tenant, plain = split_bucket(name, tenant)
+        config = gw.lifecycle.config(await gw.buckets.get(plain, owner_tenant))
+        if config is None:
+            raise click.ClickException(f"bucket {name} has no lifecycle rules")
+        output.show(dump.config(config))
+
+
+@lc.command("process")
+@store_options
+@click.option("--bucket", "name", help="Only this one.")
+@tenant_option
+@asynchronous
+async def lc_process(name: str | None, tenant: str | None) -> None:
+    """Carries the rules out now, those of today again. Buckets that a gateway is at are left to it."""
+    async with gateway(current()) as gw:
+        only = None
+        if name:
+            owner_tenant, plain = split_bucket(name, tenant)
+            only = await gw.buckets.get(plain, owner_tenant)
+        await gw.lifecycle.process(only=only)
