@@ -44,7 +44,7 @@ class CephCluster:
 
     def run(self, *command: str | Path, timeout: float = 30) -> str:
         """Runs a tool against this cluster; its output. CalledProcessError if it fails."""
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout, check=False,
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
                               env=os.environ | {"CEPH_CONF": str(self.conf)})
         if done.returncode:
             raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")

@@ -100,14 +100,16 @@ def pieces(manifest: ObjManifest, offset: int = 0, length: int | None = None) ->
         start = begin + stripe * rule.stripe_max_size
         stop = min(start + rule.stripe_max_size, rule_end, end)
         prefix = rule.override_prefix or manifest.prefix
+        if number == 0 and manifest.head_size:  # the head is stripe 0; where it holds no data (a storage class elsewhere) the first tail is
+            stripe += 1
         yield Piece(offset, stop - offset, Obj(bucket, *stripe_name(prefix, number, stripe), instance), offset - start, pool)
         offset = stop
 
 
 def stripe_name(prefix: str, part: int, stripe: int) -> tuple[str, str]:
-    """(namespace, name) of a tail: ``part`` 0 is a plain object, whose stripe 0 is the head."""
+    """(namespace, name) of a tail: ``part`` 0 is a plain object."""
     if part == 0:
-        return "shadow", f"{prefix}{stripe + 1}"
+        return "shadow", f"{prefix}{stripe}"
     return ("shadow", f"{prefix}.{part}_{stripe}") if stripe else ("multipart", f"{prefix}.{part}")
 
 

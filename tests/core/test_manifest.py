@@ -34,6 +34,12 @@ def test_plain_object_head_and_stripes():
     assert part_ranges(manifest) is None
 
 
+def test_head_without_data():
+    """As radosgw writes where the tail's pool is not the head's: the first tail is stripe 0."""
+    manifest = plain_manifest(obj(), 9 * MIB, 0, 0, 4 * MIB, ".abc_", RULE, RULE)
+    assert [(p.offset, p.oid) for p in pieces(manifest)] == [(n * 4 * MIB, f"MARK__shadow_.abc_{n}") for n in range(3)]
+
+
 def test_small_object_has_no_tail():
     assert tails(plain_manifest(obj(), 100, 100, 4 * MIB, 4 * MIB, ".abc_", RULE, RULE)) == []
     assert tails(None) == []

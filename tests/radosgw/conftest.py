@@ -83,6 +83,7 @@ def pair(request) -> Iterator[Pair]:
         yield Pair(cluster, theirs, ours.endpoint, ours)
     finally:
         ours.stop()
+    assert " failed\nTraceback" not in (said := ours.log.read_text()), said[said.index(" failed\nTraceback"):][:3000]
 
 
 class Ours:
