@@ -105,6 +105,7 @@ async def run(choice: StoreChoice, sockets: list[socket.socket], tls: ssl.SSLCon
         gw = await Gateway.open(cluster, choice.load_options())
         try:
             gw.gc.start()
+            gw.recovery.start()
             gw.lifecycle.start()
             gw.quotas.start()
             gw.usage.start()

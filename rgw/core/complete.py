@@ -26,13 +26,13 @@ from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifes
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
 from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
-from rgw.core.uploads import CLOSED_PART, CLOSING, INTENT, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
+from rgw.core.uploads import CLOSED_PART, CLOSING, FORMER, INTENT, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
-from rgw.formats.cls_lock import LockOp, UnlockOp
+from rgw.formats.cls_lock import BreakLockOp, GetInfoOp, LockOp, UnlockOp
 from rgw.formats.gc import GcObj, GcObjChain
 from rgw.formats.index import DirEntryMeta
-from rgw.formats.obj import ObjManifest
+from rgw.formats.obj import ObjManifest, UploadPartInfo
 from rgw.store import classes
 from rgw.store import errors as store_errors
 from rgw.store.interface import ReadOp, WriteOp
@@ -40,6 +40,7 @@ from rgw.store.interface import ReadOp, WriteOp
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
+    from rgw.core.intents import OpenIntent
 
 LOCK_NAME = "RGWCompleteMultipart"
 _LOCK_SECONDS = 600  # radosgw's own
@@ -68,9 +69,8 @@ def combined_etag(etags: list[str]) -> str:
     return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(etags)}"
 
 
-async def _close(upload: Upload) -> str:
-    """Locks and closes the upload; waits while somebody else has it. Returns the lock's cookie. S3Error NoSuchUpload if it ended."""
-    cookie = random_text(16)
+async def _close(upload: Upload, cookie: str) -> None:
+    """Locks and closes the upload; waits while somebody else has it. S3Error NoSuchUpload if it ended."""
     lock = LockOp(
         name=LOCK_NAME, type=_EXCLUSIVE, cookie=cookie, tag="", description="", duration=_LOCK_SECONDS * 1_000_000_000, flags=0)
     deadline = time.monotonic() + _LOCK_WAIT
@@ -78,7 +78,7 @@ async def _close(upload: Upload) -> str:
         try:
             op = WriteOp().assert_exists().call(classes.LOCK_LOCK(lock)).setxattr(CLOSING, b"1")
             await upload.pool.write(upload.meta_oid, op)
-            return cookie
+            return
         except store_errors.NotFound:
             raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
         except (store_errors.Busy, store_errors.Exists):
@@ -155,9 +155,20 @@ async def _complete(
     gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], conditions: Conditions | None,
     attrs_of: AttrsOf | None,
 ) -> ObjectState:
+    cookie = random_text(16)
+    with gw.intents.ending(bucket, key, upload_id, cookie, abort=False) as intent:
+        intent.begin()
+        return await _complete_noted(gw, bucket, key, upload_id, wanted, conditions, attrs_of, cookie, intent)
+
+
+async def _complete_noted(
+    gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], conditions: Conditions | None,
+    attrs_of: AttrsOf | None, cookie: str, intent: OpenIntent,
+) -> ObjectState:
     try:
         upload = await load_upload(gw, bucket, key, upload_id)
-        cookie = await _close(upload)
+        await intent.confirm()
+        await _close(upload, cookie)
     except S3Error as error:
         if error.code != "NoSuchUpload":
             raise
@@ -167,8 +178,9 @@ async def _complete(
         raise
     before = await existing_head(gw, bucket, key)
     parts, _, _ = await read_parts(upload)
+    former = await _former(upload)
     if before is not None and _is_ours(before, upload_id):  # a former Complete died after its head was written
-        await _finish(gw, upload, parts, before.manifest)
+        await _finish(gw, upload, parts + former, before.manifest)
         return before
     write: HeadWrite | None = None
     renamed: list[Part] = []
@@ -191,16 +203,31 @@ async def _complete(
             op = WriteOp().assert_exists()
             _rename(op, parts, PART, CLOSED_PART)
             await upload.pool.write(upload.meta_oid, op)
-        keys = [upload.part_key(part.prefix(upload), part.number) for part in parts]
+        keys = [upload.part_key(part.prefix(upload), part.number) for part in parts + former]
         write = HeadWrite(
-            bucket, key, attrs, manifest, None, tail_tag=upload_id.encode(), conditions=conditions, remove_objs=keys)
+            bucket, key, attrs, manifest, None, tail_tag=upload_id.encode(), conditions=conditions, remove_objs=keys, intent=intent)
         state, won = await put_head(gw, write)
     except BaseException:
         if write is None or not write.may_exist:
             await _reopen(upload, cookie, renamed)
         raise
-    await _finish(gw, upload, parts, manifest if won else None)
+    await _finish(gw, upload, parts + former, manifest if won else None)
     return state
+
+
+async def _former(upload: Upload) -> list[Part]:
+    """Parts that were replaced and whose data a gateway may not have lived to free."""
+    found: list[Part] = []
+    start, more = FORMER, True
+    while more:
+        result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, FORMER, PAGE))
+        assert result.omap is not None
+        for value in result.omap.values.values():
+            info = UploadPartInfo.decode(value)
+            found.append(Part(info.num, info.size, info.etag, info.modified, info=info))
+        start = next(reversed(result.omap.values), start)
+        more = result.omap.more and bool(result.omap.values)
+    return found
 
 
 async def _intents(upload: Upload) -> list[GcObj]:
@@ -262,11 +289,59 @@ async def abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
 
 
 async def _abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
-    upload = await load_upload(gw, bucket, key, upload_id)
-    await _close(upload)
+    cookie = random_text(16)
+    with gw.intents.ending(bucket, key, upload_id, cookie, abort=True) as intent:
+        intent.begin()
+        upload = await load_upload(gw, bucket, key, upload_id)
+        await intent.confirm()
+        await _close(upload, cookie)
+        await _abort_closed(gw, upload)
+
+
+async def _abort_closed(gw: Gateway, upload: Upload) -> None:
+    bucket, key, upload_id = upload.bucket, upload.key, upload.upload_id
     parts, _, _ = await read_parts(upload)
+    parts += await _former(upload)
     state = await existing_head(gw, bucket, key)
     if state is not None and _is_ours(state, upload_id):  # a Complete died after its head was written: it counts
         await _finish(gw, upload, parts, state.manifest)
         raise S3Error("NoSuchUpload", UploadId=upload_id)
     await _finish(gw, upload, parts, None)
+
+
+async def settle_ending(gw: Gateway, bucket: Bucket, key: str, upload_id: str, cookie: str, *, aborting: bool) -> None:
+    """For a gateway that died while it ended an upload under the lock of ``cookie``: goes on where the outcome is decided, else opens it again."""
+    try:
+        upload = await load_upload(gw, bucket, key, upload_id)
+        locked = await upload.pool.read(upload.meta_oid, ReadOp().call(classes.LOCK_GET_INFO(GetInfoOp(name=LOCK_NAME))))
+        lockers = locked.reply.lockers
+        for locker in lockers:
+            if locker.id.cookie != cookie:
+                return  # somebody else ends it
+            request = BreakLockOp(name=LOCK_NAME, locker=locker.id.locker, cookie=cookie)
+            await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().call(classes.LOCK_BREAK_LOCK(request)))
+        if CLOSING not in upload.attrs:
+            return
+        cookie = random_text(16)
+        await _close(upload, cookie)
+    except store_errors.NotFound:
+        return  # the upload is over
+    except S3Error as error:
+        if error.code != "NoSuchUpload":
+            raise
+        return
+    if aborting:
+        try:
+            await _abort_closed(gw, upload)
+        except S3Error as error:
+            if error.code != "NoSuchUpload":  # it was completed before, and is finished now
+                raise
+        return
+    state = await existing_head(gw, bucket, key)
+    parts, _, _ = await read_parts(upload)
+    if state is not None and _is_ours(state, upload_id):
+        await _finish(gw, upload, parts + await _former(upload), state.manifest)
+    else:
+        closed = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(b"", CLOSED_PART, 1))
+        assert closed.omap is not None
+        await _reopen(upload, cookie, parts if closed.omap.values else [])

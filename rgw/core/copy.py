@@ -192,12 +192,15 @@ async def _by_reference(
     tag = with_nul(gw.new_tag()).decode()
     manifest = _moved_head(src.manifest, Obj(bucket.info.bucket, "", key, ""))
     head = await read_head(src, 0, src.head_size) if src.head_size else None
-    write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions)
-    try:
-        if await take_references(gw, chain, tag):
-            raise ObjectChanged(src.head_oid)
-        state, _ = await put_head(gw, write)
-        return state
-    finally:
-        if not write.may_exist:
-            await put_references(gw, chain, tag)
+    pool = places.manifest_pool_name(gw, src.bucket, src.manifest)
+    with gw.intents.references(bucket, key, pool, src.manifest.encode(), tag) as intent:
+        await intent.confirm()
+        write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions, intent=intent)
+        try:
+            if await take_references(gw, chain, tag):
+                raise ObjectChanged(src.head_oid)
+            state, _ = await put_head(gw, write)
+            return state
+        finally:
+            if not write.may_exist:
+                await put_references(gw, chain, tag)

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from rgw.core.conditions import Conditions, check
-from rgw.core.head import existing_head, free_tail, require_unversioned, shown_etag
+from rgw.core.head import existing_head, free_tail, note_old_tail, require_unversioned, shown_etag
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
-from rgw.core.state import IDTAG, OLH_PREFIX
+from rgw.core.state import IDTAG, OLH_PREFIX, ObjectState
 from rgw.errors import S3Error
 from rgw.formats.cls_rgw import ObjRemoveOp
 from rgw.formats.index import DirEntryMeta
@@ -37,22 +37,30 @@ async def delete(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", co
             return False
         if conditions is not None and conditions.idtag is not None and state.idtag != conditions.idtag:
             raise S3Error("PreconditionFailed")
-        change = await IndexChange.prepare(gw, bucket, IndexKey.of(key), delete=True, tag="_" + gw.new_tag())
-        op = WriteOp().cmpxattr(IDTAG, state.idtag).call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
-        try:
-            version = (await state.head_pool.write(state.head_oid, op, locator=state.head_locator)).version
-        except (store_errors.TimedOut, store_errors.Unavailable):
-            raise  # it may be removed: the entry stays in doubt, and listings ask the head
-        except store_errors.NotFound:
-            await change.cancel()
-            return False  # another delete was faster, and ends its own change of the index
-        except store_errors.Cancelled:
-            await change.cancel()
-            continue  # replaced or changed since it was read: look again
-        except BaseException:
-            await change.cancel()
-            raise
-        # With the version of the removal: an object that was written since keeps its entry.
-        await change.complete(state.head_pool.pool_id, version, DirEntryMeta(category=0, mtime=time.time_ns()))
-        await free_tail(gw, state)
-        return True
+        with await note_old_tail(gw, state):
+            done = await _remove(gw, state)
+        if done is not None:
+            return done
+
+
+async def _remove(gw: Gateway, state: ObjectState) -> bool | None:
+    """Removes the object in this state; False if it is gone, None if it changed."""
+    change = await IndexChange.prepare(gw, state.bucket, IndexKey.of(state.key), delete=True, tag="_" + gw.new_tag())
+    op = WriteOp().cmpxattr(IDTAG, state.idtag).call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
+    try:
+        version = (await state.head_pool.write(state.head_oid, op, locator=state.head_locator)).version
+    except (store_errors.TimedOut, store_errors.Unavailable):
+        raise  # it may be removed: the entry stays in doubt, and listings ask the head
+    except store_errors.NotFound:
+        await change.cancel()
+        return False  # another delete was faster, and ends its own change of the index
+    except store_errors.Cancelled:
+        await change.cancel()
+        return None  # replaced or changed since it was read
+    except BaseException:
+        await change.cancel()
+        raise
+    # With the version of the removal: an object that was written since keeps its entry.
+    await change.complete(state.head_pool.pool_id, version, DirEntryMeta(category=0, mtime=time.time_ns()))
+    await free_tail(gw, state)
+    return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rgw.core.buckets import Buckets
 from rgw.core.entropy import random_bytes
 from rgw.core.gc import GarbageCollector
+from rgw.core.intents import Intents
 from rgw.core.lifecycle import Lifecycle
 from rgw.core.listing import Listings
 from rgw.core.metadata import Metadata
@@ -25,6 +26,7 @@ from rgw.store.interface import Cluster, IoCtx
 if TYPE_CHECKING:
     from rgw.core.multipart import Multipart
     from rgw.core.objects import Objects
+    from rgw.core.recovery import Recovery
 
 
 class Gateway:
@@ -40,6 +42,7 @@ class Gateway:
         self.buckets = Buckets(self)
         self.listing = Listings(self)
         self.gc = GarbageCollector(self)
+        self.intents = Intents(self)
         self.lifecycle = Lifecycle(self)
         self.quotas = Quotas(self)
         self.usage = UsageLog(self)
@@ -58,6 +61,12 @@ class Gateway:
         from rgw.core.multipart import Multipart
 
         return Multipart(self)
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        from rgw.core.recovery import Recovery
+
+        return Recovery(self)
 
     @classmethod
     async def open(cls, cluster: Cluster, options: Options) -> Gateway:
@@ -79,6 +88,8 @@ class Gateway:
         await self.quotas.stop()
         await self.usage.stop()
         await self.gc.stop()
+        await self.recovery.stop()
+        await self.intents.close()
         await self.metadata.stop()
 
     async def pool(self, pool: Pool | str) -> IoCtx:

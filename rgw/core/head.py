@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from rgw.core import places
 from rgw.core.conditions import Conditions, check
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import gc_chain, part_ranges, tails
+from rgw.core.manifest import gc_chain, part_ranges, pieces, tails
 from rgw.core.state import (
     ACL,
     CONTENT_TYPE,
@@ -43,6 +44,7 @@ from rgw.store.interface import WriteOp
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
+    from rgw.core.intents import OpenIntent
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class HeadWrite:
     """A head to be. ``tail_tag`` None: the new idtag. ``remove_objs``: index entries that go in the same index operation.
 
     ``expect``: the state that must still be there (copy onto itself); its tail then is kept. ``may_exist``: the head was, or may have been,
-    written, hence its tail must stay.
+    written, hence its tail must stay. ``tag``: the new idtag, "": one is made. ``intent``: what covers the tail until the head is written.
     """
 
     bucket: Bucket
@@ -65,6 +67,8 @@ class HeadWrite:
     remove_objs: list[IndexKey] = field(default_factory=list)
     expect: ObjectState | None = None
     may_exist: bool = False
+    tag: str = ""
+    intent: OpenIntent | None = None
 
 
 def require_unversioned(bucket: Bucket) -> None:
@@ -118,14 +122,32 @@ async def free_tail(gw: Gateway, state: ObjectState) -> None:
         await gw.gc.enqueue(state.tail_tag, chain)
 
 
+async def note_old_tail(gw: Gateway, state: ObjectState) -> AbstractContextManager[object]:
+    """To hold from before a head is replaced or removed until its tail is freed: should this gateway die, the tail is found."""
+    if state.manifest is None or all(piece.head for piece in pieces(state.manifest)):
+        return nullcontext()
+    head = (places.head_pool_name(gw, state.bucket), state.head_oid, state.head_locator)
+    pool = places.manifest_pool_name(gw, state.bucket, state.manifest)
+    intent = gw.intents.old_tail(state.bucket, state.key, head, pool, state.attrs[MANIFEST], state.tail_tag)
+    await intent.confirm()
+    return intent
+
+
 async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     """Writes a head. Returns its state and whether it won: if another write was faster, an unconditional one counts as overwritten at once.
 
     S3Error PreconditionFailed if the conditions do not hold. Unless ``write.may_exist`` is set afterwards, the caller still owns the tail.
     """
+    with ExitStack() as old_tails:
+        return await _put_head(gw, write, old_tails)
+
+
+async def _put_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tuple[ObjectState, bool]:
     require_unversioned(write.bucket)
-    tag = gw.new_tag()
+    tag = write.tag or gw.new_tag()
+    tail_tag = (with_nul(tag) if write.tail_tag is None else write.tail_tag).decode("utf-8", "surrogateescape")
     existing = write.expect
+    noted: ObjectState | None = None
     conditional = write.conditions is not None and write.conditions.any
     if conditional:
         existing = existing or await existing_head(gw, write.bucket, write.key)
@@ -145,6 +167,9 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
             raise found
         existing = found
         while True:
+            if existing is not None and existing is not noted and existing.tail_tag != tail_tag:
+                old_tails.enter_context(await note_old_tail(gw, existing))
+                noted = existing
             try:
                 state = await _write_once(gw, write, tag, existing)
                 break
@@ -202,6 +227,8 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
     op.setxattrs(attrs)
     if write.data is not None:
         op.write_full(write.data)
+    if write.intent is not None:
+        await write.intent.confirm()
     write.may_exist = True
     try:
         version = (await ioctx.write(oid, op, locator=locator)).version

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from rgw.core import places
 from rgw.core.head import entry_meta, existing_head
 from rgw.core.index import RESHARDING, IndexKey
+from rgw.core.reshard_marks import STATE
 from rgw.core.state import ObjectState, is_olh_only, text
 from rgw.core.uploads import load_upload
 from rgw.errors import S3Error
@@ -35,7 +36,7 @@ TAG_TIMEOUT = 120  # seconds, where the shard's header names none
 _FLAG_DELETE_MARKER = 4
 _PLAIN = 1  # the kind of entry that bi_get reads
 _LOOKS = 32  # heads looked at in one go
-_RESHARD_STATE = "user.gw.reshard"
+
 _GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING))
 
 
@@ -73,7 +74,7 @@ async def _settle(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) ->
         change = cls_rgw.SuggestedChange(op=ord("r"), entry=entry)
     else:
         change = cls_rgw.SuggestedChange(op=ord("u"), entry=found)
-    op = WriteOp().assert_exists().cmpxattr(_RESHARD_STATE, b"").omap_cmp(reply.entry.idx.encode("utf-8", "surrogateescape"), reply.entry.data)
+    op = WriteOp().assert_exists().cmpxattr(STATE, b"").omap_cmp(reply.entry.idx.encode("utf-8", "surrogateescape"), reply.entry.data)
     op.call(_GUARD).call(classes.DIR_SUGGEST_CHANGES(cls_rgw.SuggestChangesOp([change])))
     try:
         await bucket.index.ioctx.write(bucket.index.shard(place.shard_key), op)

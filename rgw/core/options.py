@@ -36,6 +36,7 @@ OPTIONS: dict[str, Option] = {
     "rgw_multipart_part_upload_limit": Option("int", 10_000, "highest part number"),
     "rgw_part_copy_max_pieces": Option("int", 2500, "most pieces of an object that UploadPartCopy makes by reference; above, it copies"),
     "rgw_part_copy_etag": Option("str", "derived", "ETag of a part copied by reference: derived, or md5 (reads every byte)"),
+    "rgw_intent_lease": Option("float", 60.0, "seconds for which a gateway that writes may be silent; much longer, and it counts as dead"),
     "rgw_copy_obj_concurrency": Option("int", 16, "references or stripes in flight of one copy"),
     "rgw_override_bucket_index_max_shards": Option("int", 0, "index shards of new buckets; 0: the zone's value"),
     "rgw_max_objs_per_shard": Option("int", 100_000, "objects in an index shard above which a bucket is resharded"),

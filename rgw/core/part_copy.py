@@ -19,7 +19,7 @@ from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, existing_head
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces, tails
-from rgw.core.parts import PartWriter, drop_index_entry, free_parts, record_part
+from rgw.core.parts import MARK, PartWriter, drop_index_entry, part_intent, record_part
 from rgw.core.reader import ObjectChanged, read, read_head
 from rgw.core.state import ACL, ETAG, IDTAG, MANIFEST, TAIL_TAG, ObjectState, with_nul
 from rgw.core.uploads import CLOSING, INTENT, Part, Upload
@@ -33,6 +33,7 @@ from rgw.store.interface import WriteOp
 
 if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
+    from rgw.core.intents import OpenIntent
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -108,14 +109,27 @@ async def _by_reference(
     source_pool = places.manifest_pool_name(gw, src.bucket, src.manifest)
     shared = [piece for piece in found if not piece.head]
     chain = gc_chain(shared, source_pool)
-    await _record_intent(upload, number, chain)
+    with part_intent(gw, upload, number, [upload.name, f"{upload.key}.{random_text(32)}"]) as intent:
+        intent.begin()
+        await _record_intent(upload, number, chain)
+        return await _with_references(gw, upload, number, src, found, offset, length, etag, intent)
+
+
+async def _with_references(
+    gw: Gateway, upload: Upload, number: int, src: ObjectState, found: list[Piece], offset: int, length: int, etag: str, intent: OpenIntent,
+) -> Part:
+    assert src.manifest is not None
+    source_pool = places.manifest_pool_name(gw, src.bucket, src.manifest)
+    shared = [piece for piece in found if not piece.head]
+    chain = gc_chain(shared, source_pool)
     if await take_references(gw, chain, upload.upload_id):
         raise ObjectChanged(src.head_oid)  # just collected; what was taken stays until the upload ends
     own = b"".join([await read_head(src, piece.start, piece.length) for piece in found if piece.head])
     listed = [
         Piece(piece.offset - offset, piece.length, pooled(piece.loc, piece.pool or source_pool), piece.start) for piece in shared
     ]
-    prefix, manifest, version, mtime, attrs = await _part_object(gw, upload, number, own, listed, length, etag)
+    await intent.confirm()
+    prefix, manifest, version, mtime, attrs = await _part_object(gw, upload, number, own, listed, length, etag, intent)
     part_pool = places.tail_pool_name(gw, upload.placement)
     ioctx = await gw.pool(part_pool)
     key = upload.part_key(prefix, number)
@@ -127,7 +141,7 @@ async def _by_reference(
         head_placement=PlacementRule("", ""), tail_placement=upload.placement,
     )
     try:
-        former = await record_part(gw, upload, part, empty)
+        await record_part(gw, upload, part, empty, intent)
     except S3Error as error:
         # The part object is recorded nowhere, hence ours to remove.
         await remove_objects(gw, part_pool, [upload.part_oid(prefix, number)])
@@ -135,8 +149,6 @@ async def _by_reference(
         if error.code == "NoSuchUpload":
             await _release_late(gw, upload, chain)
         raise
-    if former is not None:
-        await free_parts(gw, upload, [former])
     return part
 
 
@@ -154,14 +166,13 @@ async def _release_late(gw: Gateway, upload: Upload, chain: list[GcObj]) -> None
 
 
 async def _part_object(
-    gw: Gateway, upload: Upload, number: int, own: bytes, shared: list[Piece], length: int, etag: str,
+    gw: Gateway, upload: Upload, number: int, own: bytes, shared: list[Piece], length: int, etag: str, intent: OpenIntent,
 ) -> tuple[str, ObjManifest, int, int, dict[str, bytes]]:
     """Writes the part's object. Returns its prefix, manifest, version, mtime and xattrs."""
     pool = places.tail_pool_name(gw, upload.placement)
     ioctx = await gw.pool(pool)
-    prefix = upload.name
     mtime = time.time_ns()
-    while True:
+    for prefix in intent.value.prefixes:
         obj = upload.part_obj(prefix, number)
         first = [Piece(0, len(own), obj, 0)] if own else []
         manifest = explicit_manifest(obj, first + shared, length, len(own), upload.placement)
@@ -170,10 +181,10 @@ async def _part_object(
         }
         if ACL in upload.attrs:
             attrs[ACL] = upload.attrs[ACL]
-        op = WriteOp(mtime=mtime).create(exclusive=True).write_full(own).setxattrs(attrs)
+        op = WriteOp(mtime=mtime).create(exclusive=True).write_full(own).setxattrs({**attrs, MARK: intent.mark})
         try:
             version = (await ioctx.write(upload.part_oid(prefix, number), op)).version
         except store_errors.Exists:
-            prefix = f"{upload.key}.{random_text(32)}"
             continue
         return prefix, manifest, version, mtime, attrs
+    raise store_errors.Exists(upload.part_oid(prefix, number))

@@ -16,7 +16,7 @@ from rgw.core.indexed import IndexChange
 from rgw.core.manifest import gc_chain, gc_obj, part_manifest
 from rgw.core.state import ACL, ETAG, with_nul
 from rgw.core.stripes import StripeSink
-from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces
+from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, FORMER, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
 from rgw.formats.gc import GcObj
@@ -27,14 +27,16 @@ from rgw.store.interface import ReadOp, WriteOp
 
 if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
+    from rgw.core.intents import OpenIntent
 
 log = logging.getLogger(__name__)
 
+MARK = "user.rgw.x-pyrgw-intent"  # of a part's first object: the intent of the writer that it and its tails belong to
 _CLOSING_WAIT = 30.0  # seconds that a part waits for the outcome of a Complete or Abort under way
 
 
-async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjManifest) -> Part | None:
-    """Makes a part count. Returns the former part of its number, for the caller to free.
+async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjManifest, intent: OpenIntent) -> None:
+    """Makes a part count, and frees the former part of its number.
 
     Waits while the upload is being ended, for that may yet be refused. S3Error NoSuchUpload if it has ended, OperationAborted if that
     takes too long.
@@ -46,6 +48,7 @@ async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjMani
     )
     part.info = info
     sums = part_omap_key(part.number, SUMS)
+    former = part_omap_key(part.number, FORMER) + b"." + random_text(16).encode()
     deadline = time.monotonic() + _CLOSING_WAIT
     while True:
         try:
@@ -59,16 +62,22 @@ async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjMani
             old = result.omap.values.get(key, b"")
             op = WriteOp().assert_exists().cmpxattr(CLOSING, b"").omap_cmp(key, old)
             op.omap_set({key: info.encode(), sums: encode_sums(part.etag, part.checksums)})
+            if old:
+                op.omap_set({former: old})  # until its data is freed
+            await intent.confirm()
             await upload.pool.write(upload.meta_oid, op)
             break
         except store_errors.NotFound:
             raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
         except store_errors.Cancelled:
             continue  # the part was replaced meanwhile, or the upload is ending: look again
-    if not old:
-        return None
-    former = UploadPartInfo.decode(old)
-    return Part(former.num, former.size, former.etag, former.modified, info=former)
+    if old:
+        found = UploadPartInfo.decode(old)
+        await free_parts(gw, upload, [Part(found.num, found.size, found.etag, found.modified, info=found)])
+        try:
+            await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().omap_rm([former]))
+        except store_errors.NotFound:
+            log.debug("upload %s ended, and freed the former part too", upload.upload_id)
 
 
 async def enqueue_parts(gw: Gateway, upload: Upload, parts: list[Part], pool: str, tag: str) -> None:
@@ -111,6 +120,17 @@ async def drop_index_entry(gw: Gateway, upload: Upload, key: IndexKey) -> None:
     await change.complete(-1, 0, DirEntryMeta(mtime=time.time_ns()))
 
 
+def part_intent(gw: Gateway, upload: Upload, number: int, prefixes: list[str]) -> OpenIntent:
+    """The intent to write a part under one of the prefixes; its first object has to bear ``mark`` as MARK."""
+    return gw.intents.part(
+        upload.bucket, upload.key, upload.upload_id, (places.extra_pool_name(gw, upload.bucket), upload.meta_oid), number,
+        places.tail_pool_name(gw, upload.placement), prefixes)
+
+
+def _stripe(oid: str) -> int:
+    return int(oid.rpartition("_")[2])
+
+
 class PartWriter:
     """One part's body. Either ``complete`` or ``abort`` must be called; ``abort`` after a failed ``complete`` removes what was written."""
 
@@ -118,16 +138,18 @@ class PartWriter:
         self._gw = gw
         self._upload = upload
         self._number = number
-        self._prefix = upload.name
+        self._prefix, self._other = upload.name, f"{upload.key}.{random_text(32)}"
         self._pool = places.tail_pool_name(gw, upload.placement)
         self._written: list[str] = []
         self._indexed = False
         self._kept = False
+        self._intent = part_intent(gw, upload, number, [self._prefix, self._other])
         stripe = gw.options.rgw_obj_stripe_size
         self._sink = StripeSink(stripe, stripe, gw.options.rgw_put_obj_min_window_size, self._put)
 
     async def _put(self, stripe: int, data: bytes) -> None:
         ioctx = await self._gw.pool(self._pool)
+        await self._intent.confirm()
         if stripe:
             oid = self._upload.part_oid(self._prefix, self._number, stripe)
             self._written.append(oid)
@@ -136,9 +158,11 @@ class PartWriter:
         while True:
             oid = self._upload.part_oid(self._prefix, self._number)
             try:
-                await ioctx.write(oid, WriteOp().create(exclusive=True).write_full(data))
+                await ioctx.write(oid, WriteOp().create(exclusive=True).write_full(data).setxattr(MARK, self._intent.mark))
             except store_errors.Exists:
-                self._prefix = f"{self._upload.key}.{random_text(32)}"  # the number is taken: this part gets names of its own
+                if self._prefix == self._other:
+                    raise
+                self._prefix = self._other  # the number is taken: this part gets names of its own
                 continue
             self._written.append(oid)
             return
@@ -150,6 +174,7 @@ class PartWriter:
 
     async def write(self, data: bytes | memoryview) -> None:
         """Takes more of the body. The data must not change afterwards."""
+        self._intent.begin()
         await self._sink.write(data)
 
     async def complete(self, etag: str, checksums: dict[str, str] | None = None) -> Part:
@@ -174,14 +199,16 @@ class PartWriter:
         manifest = part_manifest(
             upload.final_obj, self._sink.size, self._number, gw.options.rgw_obj_stripe_size, self._prefix, upload.placement)
         part = Part(self._number, self._sink.size, etag, mtime, checksums)
-        try:
-            former = await record_part(gw, upload, part, manifest)
-        except (store_errors.TimedOut, store_errors.Unavailable):
-            self._kept = True  # it may be recorded: removing its data could lose it
-            raise
         self._kept = True
-        if former is not None:
-            await free_parts(gw, upload, [former])
+        try:
+            await record_part(gw, upload, part, manifest, self._intent)
+        except S3Error:
+            self._kept = False  # it was not recorded
+            raise
+        except BaseException:
+            self._intent.abandon()  # it may be recorded: removing its data could lose it
+            raise
+        self._intent.close()
         return part
 
     async def abort(self) -> None:
@@ -190,7 +217,7 @@ class PartWriter:
         if self._kept:
             return
         self._kept = True
-        if self._written:
-            await remove_objects(self._gw, self._pool, self._written)
-        if self._indexed:
-            await drop_index_entry(self._gw, self._upload, self._upload.part_key(self._prefix, self._number))
+        with self._intent:
+            await remove_objects(self._gw, self._pool, self._written[:1] + sorted(self._written[1:], key=_stripe))
+            if self._indexed:
+                await drop_index_entry(self._gw, self._upload, self._upload.part_key(self._prefix, self._number))

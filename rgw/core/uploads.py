@@ -26,6 +26,7 @@ PART = b"part."
 CLOSED_PART = b"ext.part."  # parts of an upload whose object is being made; radosgw sees no parts then
 SUMS = b"ext.sum."          # checksums of a part: "<etag> <algorithm>=<base64> ..."
 INTENT = b"ext.ref."        # tails that a part copy takes references on
+FORMER = b"ext.old."        # records of parts that were replaced, until their data is freed
 CLOSING = "user.rgw.x-pyrgw-closing"  # set on .meta while the upload is completed or aborted: no part may be recorded
 CHECKSUM_PREFIX = "user.rgw.x-amz-checksum-"
 PAGE = 1000

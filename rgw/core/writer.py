@@ -12,7 +12,7 @@ from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, put_head, require_unversioned
 from rgw.core.manifest import gc_chain, plain_manifest, tails
-from rgw.core.state import ETAG, STORAGE_CLASS, ObjectState, text
+from rgw.core.state import ETAG, STORAGE_CLASS, ObjectState, text, with_nul
 from rgw.core.stripes import StripeSink
 from rgw.formats import names
 from rgw.formats.basics import Obj, PlacementRule
@@ -22,12 +22,16 @@ from rgw.store.interface import WriteOp
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
+    from rgw.core.intents import OpenIntent
 
 log = logging.getLogger(__name__)
 
 
 async def remove_objects(gw: Gateway, pool: str, oids: list[str]) -> None:
-    """Removes RADOS objects that nothing refers to; missing ones are no error."""
+    """Removes RADOS objects that nothing refers to; missing ones are no error.
+
+    The last are removed first, so that what a dead gateway leaves has no wide gaps (rgw.core.recovery).
+    """
     ioctx = await gw.pool(pool)
 
     async def remove(oid: str) -> None:
@@ -36,8 +40,8 @@ async def remove_objects(gw: Gateway, pool: str, oids: list[str]) -> None:
         except store_errors.NotFound:
             log.debug("%s is gone already", oid)
 
-    for i in range(0, len(oids), 32):
-        await asyncio.gather(*(remove(oid) for oid in oids[i:i + 32]))
+    for i in range(len(oids), 0, -32):
+        await asyncio.gather(*(remove(oid) for oid in oids[max(i - 32, 0):i]))
 
 
 class ObjectWriter:
@@ -55,16 +59,24 @@ class ObjectWriter:
         self._head = b""
         self._tails: list[str] = []
         self._keep = False
+        self._tag = gw.new_tag()
+        self._intent: OpenIntent | None = None  # an object that fits into its head needs none
         options = gw.options
         self._sink = StripeSink(options.rgw_max_chunk_size, options.rgw_obj_stripe_size, options.rgw_put_obj_min_window_size, self._put)
 
     async def _put(self, number: int, data: bytes) -> None:
         if number == 0:
             self._head = data
+            if self._sink.size > len(data):  # a tail follows: its intent becomes durable while more of the body arrives
+                tag = with_nul(self._tag).decode()
+                self._intent = self._gw.intents.tails(self._bucket, self._key, self._pool, self._prefix, tag)
+                self._intent.begin()
             return
         oid = names.raw_name(self._bucket.marker, f"{self._prefix}{number}", "", "shadow")
         self._tails.append(oid)
         ioctx = await self._gw.pool(self._pool)
+        assert self._intent is not None
+        await self._intent.confirm()
         await ioctx.write(oid, WriteOp().write_full(data))
 
     @property
@@ -89,19 +101,25 @@ class ObjectWriter:
             places.bucket_rule(self._bucket),
         )
         merged = {**self._attrs, **(attrs or {}), ETAG: etag.encode()}
-        write = HeadWrite(self._bucket, self._key, merged, manifest, self._head, conditions=conditions)
+        write = HeadWrite(self._bucket, self._key, merged, manifest, self._head, conditions=conditions, tag=self._tag, intent=self._intent)
         try:
             state, won = await put_head(self._gw, write)
         finally:
             self._keep = write.may_exist
+            if self._keep and self._intent is not None:
+                self._intent.abandon()  # unless it is closed below
         self._keep = True
         if not won and self._tails:
             await self._gw.gc.enqueue(state.tail_tag, gc_chain(tails(manifest), self._pool))
+        if self._intent is not None:
+            self._intent.close()
         return state
 
     async def abort(self) -> None:
         """Removes every tail written so far; does nothing after a successful ``complete``."""
         await self._sink.settle()
-        if not self._keep and self._tails:
+        if self._keep or self._intent is None:
+            return
+        with self._intent:
             written, self._tails = self._tails, []
             await remove_objects(self._gw, self._pool, written)
