@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,14 +15,11 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from rgw.core import user_stats
 from rgw.errors import S3Error
-from rgw.formats import cls_user
-from rgw.formats.basics import QuotaInfo, User
-from rgw.formats.bucket import UserHeader
-from rgw.store import classes
-from rgw.store.classcall import ClassCall
-from rgw.store.errors import NotFound, StoreError
-from rgw.store.interface import ReadOp, WriteOp
+from rgw.formats.basics import QuotaInfo
+from rgw.formats.user import UserInfo
+from rgw.store.errors import StoreError
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
@@ -114,7 +110,7 @@ class Quotas:
             if own.enabled:
                 found.append(await self._take(("bucket", bucket.bucket_id), own, more, lambda: self.bucket_sums(bucket)))
             if user_quota is not None and user_quota.enabled:
-                found.append(await self._take(("user", bucket.owner.text()), user_quota, more, lambda: self._user_sums(bucket.owner)))
+                found.append(await self._take(("user", bucket.owner.text()), user_quota, more, lambda: self._user_sums(owner)))
         except S3Error:
             for account in found:
                 account.flying += replace(more, objects=-more.objects, size=-more.size, rounded=-more.rounded)
@@ -142,45 +138,10 @@ class Quotas:
                 sums += Sums(stats.num_entries, stats.total_size, stats.total_size_rounded)
         return sums
 
-    async def _user_sums(self, user: User) -> Sums:
-        await self._sync_touched(user.text())
-        stats = (await self.user_header(user)).stats
+    async def _user_sums(self, owner: UserInfo) -> Sums:
+        await self._sync_touched(owner.user_id.text())
+        stats = (await user_stats.read(self._gateway, owner)).stats
         return Sums(stats.total_entries, stats.total_bytes, stats.total_bytes_rounded)
-
-    # sums of users
-
-    async def user_header(self, user: User) -> UserHeader:
-        """The sums of a user's buckets as last brought in; zeros if he never had one."""
-        ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
-        try:
-            reply = (await ioctx.read(f"{user.text()}.buckets", ReadOp().call(classes.USER_GET_HEADER(cls_user.GetHeaderOp())))).reply
-        except NotFound:
-            return UserHeader()
-        return reply.header  # type: ignore[no-any-return]
-
-    async def sync_user(self, user: User) -> None:
-        """Brings in all buckets of a user. S3Error NoSuchUser."""
-        info = await self._gateway.users.get(user)
-        marker = ""
-        while True:
-            page, more = await self._gateway.buckets.list(info, marker)
-            for entry in page:
-                marker = entry.bucket.name
-                await self._sync(await self._gateway.buckets.get(marker, user.tenant))
-            if not more or not page:
-                break
-        await self._write_header(user, classes.USER_COMPLETE_STATS_SYNC(cls_user.CompleteStatsSyncOp(time=time.time_ns())))
-
-    async def reset_user(self, user: User) -> None:
-        """Adds up anew what the user's list says of his buckets."""
-        await self._write_header(user, classes.USER_RESET_STATS(cls_user.ResetStatsOp(time=time.time_ns())))
-
-    async def _write_header(self, user: User, call: ClassCall) -> None:
-        ioctx = await self._gateway.pool(self._gateway.zone.uid_pool)
-        try:
-            await ioctx.write(f"{user.text()}.buckets", WriteOp().assert_exists().call(call))
-        except NotFound:
-            log.debug("user %s has no bucket list", user.text())
 
     def touched(self, bucket: Bucket) -> None:
         """Remembers that a bucket's sums have changed."""
