@@ -65,6 +65,8 @@ OPTIONS: dict[str, Option] = {
     "rgw_cache_lru_size": Option("int", 10_000, "metadata objects kept in memory"),
     "rgw_cache_expiry_interval": Option("float", 900.0, "seconds that metadata is kept in memory"),
     "rgw_cache_notify_timeout": Option("float", 10.0, "seconds to wait for other gateways to drop changed metadata"),
+    "rgw_admin_entry": Option("str", "admin", "path below which the Admin Ops API is served"),
+    "rgw_enable_apis": Option("str", "s3, admin", "APIs that are served: s3 always; admin if it is named"),
     "rgw_enable_gc_threads": Option("bool", True, "collect garbage in the background"),
     "rgw_gc_max_objs": Option("int", 32, "garbage collection queues"),
     "rgw_gc_obj_min_wait": Option("int", 7200, "seconds before deleted data is collected"),

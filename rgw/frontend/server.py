@@ -19,6 +19,7 @@ from rgw.core.ratelimit import Charge
 from rgw.errors import S3Error
 from rgw.frontend import address, optable, xml
 from rgw.frontend.accounting import account
+from rgw.frontend.admin import AdminApi
 from rgw.frontend.body import BodyReader
 from rgw.frontend.reply import Reply
 from rgw.ops import access
@@ -37,6 +38,7 @@ class Handler:
         self._gw = gateway
         self._domains = tuple(d.strip().lower() for d in gateway.options.rgw_dns_name.split(",") if d.strip())
         self._host_id = gateway.zone.id
+        self._admin = AdminApi(gateway, _store_refusal)
         self.draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -53,6 +55,10 @@ class Handler:
             headers = view.header_map
             if self.draining:
                 raise S3Error("ServiceUnavailable")
+            if self._admin.serves(resource):
+                op_name, answer = await self._admin.answer(request, view, request_id, self._headers(request_id))
+                status = answer.status
+                return answer
             query = view.parameters
             bucket, key, _virtual = address.bucket_and_key(view.raw_path, headers.get("host", ""), self._domains)
             scope = "object" if key and bucket else "bucket" if bucket else "service"
@@ -186,7 +192,7 @@ def _xml_of(body: BodyReader) -> Any:
     return read
 
 
-def _store_refusal(error: store_errors.StoreError) -> S3Error:
+def _store_refusal(error: BaseException) -> S3Error:
     if isinstance(error, store_errors.Busy):
         return S3Error("SlowDown")
     if isinstance(error, (store_errors.TimedOut, store_errors.Unavailable)):
@@ -206,7 +212,9 @@ class Server:
 
     def __init__(self, gateway: Gateway) -> None:
         self._handler = Handler(gateway)
-        self._server = web.Server(self._handler, access_log=None, auto_decompress=False)  # objects are kept as sent
+        self._server = web.Server(self._count, access_log=None, auto_decompress=False)  # objects are kept as sent
+        self._active = 0
+        self._quiet = asyncio.Event()  # set while stopping, once no request is under way
         self._listeners: list[asyncio.Server] = []
 
     async def start(self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None) -> None:
@@ -214,10 +222,27 @@ class Server:
         for sock in sockets:
             self._listeners.append(await loop.create_server(self._server, sock=sock, ssl=tls, backlog=1024))
 
+    async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._active += 1
+        try:
+            response = await self._handler(request)
+            if self._handler.draining:
+                response.force_close()
+            return response
+        finally:
+            self._active -= 1
+            if self._handler.draining and not self._active:
+                self._quiet.set()
+
     async def stop(self, drain: float = 30.0) -> None:
         """Takes no new connections or requests and gives those under way ``drain`` seconds."""
         self._handler.draining = True
         for listener in self._listeners:
             listener.close()
+        if self._active:  # aiohttp's own shutdown reads no more of the bodies that are still coming
+            try:
+                await asyncio.wait_for(self._quiet.wait(), drain)
+            except TimeoutError:
+                log.warning("%d requests did not end within %g s", self._active, drain)
         self._server.pre_shutdown()
-        await self._server.shutdown(drain)
+        await self._server.shutdown(1.0)
