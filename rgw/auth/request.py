@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from rgw.errors import S3Error
 
+_ENCODED = re.compile(r"[%+]|[^\x00-\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
@@ -40,7 +41,7 @@ def unquote(text: str, *, plus: bool = False) -> str:
     """Percent-decodes; S3Error InvalidURI for broken escapes and what is no UTF-8."""
     if plus:
         text = text.replace("+", " ")
-    if "%" not in text and text.isascii():
+    if not _ENCODED.search(text):
         return text
     if _BAD_ESCAPE.search(text):
         raise S3Error("InvalidURI")
@@ -56,7 +57,9 @@ def parse_query(raw: str) -> dict[str, str]:
     for item in raw.split("&") if raw else ():
         if item:
             name, _, value = item.partition("=")
-            query.setdefault(unquote(name, plus=True), unquote(value, plus=True))
+            if _ENCODED.search(item):
+                name, value = unquote(name, plus=True), unquote(value, plus=True)
+            query.setdefault(name, value)
     return query
 
 

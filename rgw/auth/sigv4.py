@@ -17,7 +17,9 @@ from .request import octets
 ALGORITHM = "AWS4-HMAC-SHA256"
 _RUN = re.compile(r"[ \t]+")
 # What is canonical already: unreserved characters, and escapes of all others in upper case.
-_CANONICAL = re.compile(r"(?:[A-Za-z0-9._~-]+|%(?:[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF]))*")
+_PIECE = r"(?:[A-Za-z0-9._~-]++|%(?:[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF]))*+"
+_CANONICAL = re.compile(_PIECE)
+_CANONICAL_QUERY = re.compile(f"{_PIECE}(?:={_PIECE})?(?:&{_PIECE}(?:={_PIECE})?)*")
 _CACHED_KEYS = 4096
 
 
@@ -32,15 +34,11 @@ def canonical_query(raw_query: str, without: str = "") -> str:
     """The sorted query; the parameter named ``without`` is left out."""
     if not raw_query:
         return ""
-    pairs = []
-    for piece in raw_query.split("&"):
-        if piece:
-            name, _, value = piece.partition("=")
-            name = canonical_piece(name)
-            if not without or name != without:
-                pairs.append((name, canonical_piece(value) if value else ""))
+    pairs = [piece.partition("=")[::2] for piece in raw_query.split("&") if piece]
+    if not _CANONICAL_QUERY.fullmatch(raw_query):
+        pairs = [(canonical_piece(name), canonical_piece(value)) for name, value in pairs]
     pairs.sort()
-    return "&".join([f"{name}={value}" for name, value in pairs])
+    return "&".join([f"{name}={value}" for name, value in pairs if name != without])
 
 
 def reencoded_path(raw_path: str) -> str:

@@ -136,8 +136,7 @@ class Buckets:
         bucket = self._known.get(oid)
         if bucket is None:
             return None
-        metadata, pool = self._gateway.metadata, self._gateway.zone.meta_root
-        if metadata.cached(pool, oid) is bucket.entry and metadata.cached(pool, instance_oid(bucket.info.bucket)) is bucket.instance:
+        if bucket.entry.fresh() and bucket.instance.fresh():
             return bucket
         del self._known[oid]
         return None

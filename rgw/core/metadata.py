@@ -50,13 +50,18 @@ def new_version() -> ObjVersion:
 
 @dataclass(slots=True, eq=False)
 class SystemObject:
-    """A system object as read: ``xattrs`` without the version's own, ``expires`` on the monotonic clock."""
+    """A system object as read: ``xattrs`` without the version's own. ``expires``: until when it is known to be as it is, on the
+    monotonic clock; never for one that is not in memory."""
 
     data: bytes
     xattrs: dict[str, bytes]
     version: ObjVersion
     mtime: int
     expires: float = 0.0
+
+    def fresh(self) -> bool:
+        """Whether it may be used again, with what was decoded from it."""
+        return self.expires > monotonic()
 
 
 class Metadata:
@@ -90,7 +95,7 @@ class Metadata:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._rewatching.clear()
         watches, self._watches = list(self._watches.values()), {}
-        self._cache.clear()
+        self._drop_all()
         for watch in watches:
             try:
                 await watch.close()
@@ -140,19 +145,26 @@ class Metadata:
 
     def _drop_all(self) -> None:
         self._drops += 1
+        for found in self._cache.values():
+            found.expires = 0.0
         self._cache.clear()
 
     def drop(self, pool: str, oid: str) -> None:
         """Forgets what is known of an object."""
         self._drops += 1
-        self._cache.pop((pool, oid), None)
+        self._forget((pool, oid))
+
+    def _forget(self, key: Key) -> None:
+        found = self._cache.pop(key, None)
+        if found is not None:
+            found.expires = 0.0
 
     def cached(self, pool: str, oid: str) -> SystemObject | None:
         """The object, if it is in memory and fresh."""
         found = self._cache.get((pool, oid))
         if found is None:
             return None
-        if found.expires < monotonic():
+        if not found.fresh():
             del self._cache[(pool, oid)]
             return None
         self._cache.move_to_end((pool, oid))
@@ -167,12 +179,13 @@ class Metadata:
         result = await ioctx.read(oid, ReadOp().getxattrs().stat().read())
         raw = result.xattrs.pop(VERSION_XATTR, None)
         version = ObjVersion.decode(raw) if raw else ObjVersion(ver=0, tag="")
-        found = SystemObject(result.data, result.xattrs, version, result.mtime, monotonic() + self._ttl)
+        found = SystemObject(result.data, result.xattrs, version, result.mtime)
         if self.caching and before == self._drops:
+            self._forget((pool, oid))
+            found.expires = monotonic() + self._ttl
             self._cache[(pool, oid)] = found
-            self._cache.move_to_end((pool, oid))
             while len(self._cache) > self._limit:
-                self._cache.popitem(last=False)
+                self._forget(next(iter(self._cache)))
         return found
 
     async def create(

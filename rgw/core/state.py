@@ -210,9 +210,9 @@ async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, p
 
     NoSuchKey or NoSuchVersion if it is not there. ``raw``: the head as it is, without following the pointer of a versioned key.
     """
-    missing = S3Error("NoSuchVersion" if version_id else "NoSuchKey", Key=key)
+    missing = "NoSuchVersion" if version_id else "NoSuchKey"
     if len(version_id) > LONGEST_ID:
-        raise missing
+        raise S3Error(missing, Key=key)
     instance = "" if version_id == "null" else version_id
     marker = bucket.marker
     ioctx = await places.head_pool(gw, bucket)
@@ -226,18 +226,18 @@ async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, p
             result = await ioctx.read(oid, op, locator=loc)
         except store_errors.NotFound:
             if version_id or not instance:
-                raise missing from None
+                raise S3Error(missing, Key=key) from None
             instance = ""
             continue
         if not instance and not version_id and not raw and OLH_INFO in result.xattrs:
             info = OlhInfo.decode(result.xattrs[OLH_INFO])
             if info.removed:
-                raise missing
+                raise S3Error(missing, Key=key)
             if info.target.instance not in ("", "null"):
                 instance = info.target.instance
                 continue
         elif not instance and not raw and is_olh_only(result.xattrs):
-            raise missing
+            raise S3Error(missing, Key=key)
         shown = version_id or instance or ("null" if OLH_INFO in result.xattrs else "")
         return _from_result(bucket, key, shown, instance, ioctx, oid, loc, result, prefetch)
     raise S3Error("ServiceUnavailable", "the object's versions change too fast")

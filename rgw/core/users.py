@@ -29,6 +29,7 @@ class Users:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._decoded: dict[str, tuple[SystemObject, UserInfo]] = {}  # by uid
+        self._by_key: dict[str, tuple[SystemObject, SystemObject, UserInfo]] = {}  # by access key: key's and user's object
 
     @property
     def _uids(self) -> str:
@@ -36,10 +37,14 @@ class Users:
 
     def cached_by_access_key(self, access_key: str) -> UserInfo | None:
         """The user if in memory and fresh: no waiting."""
-        metadata = self._gateway.metadata
-        key = metadata.cached(self._gateway.zone.key_pool, access_key)
-        user = metadata.cached(self._uids, uid := decode_string(key.data)[0]) if key is not None else None
-        return self._decode(uid, user) if user is not None else None
+        known = self._by_key.get(access_key)
+        if known is None:
+            return None
+        key, user, info = known
+        if key.fresh() and user.fresh():
+            return info
+        del self._by_key[access_key]
+        return None
 
     async def get_by_access_key(self, access_key: str) -> UserInfo:
         """S3Error InvalidAccessKeyId."""
@@ -52,11 +57,15 @@ class Users:
         try:
             key = await metadata.get(self._gateway.zone.key_pool, access_key)
             uid = decode_string(key.data)[0]
-            info = self._decode(uid, await metadata.get(self._uids, uid))
+            user = await metadata.get(self._uids, uid)
         except NotFound:
             raise S3Error("InvalidAccessKeyId") from None
+        info = self._decode(uid, user)
         if access_key not in info.access_keys:  # a key's removal that did not come to its end
             raise S3Error("InvalidAccessKeyId")
+        if len(self._by_key) > self._gateway.options.rgw_cache_lru_size:
+            self._by_key.clear()
+        self._by_key[access_key] = key, user, info
         return info
 
     async def get(self, uid: str | User) -> UserInfo:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rgw.formats.encoding import BOOL, S64, STR, U32, U64, FormatError, Struct, f, map_of, multimap_of, struct
 
 
@@ -36,8 +38,7 @@ class Pool(Struct):
     ns: str = f(STR)
 
     def text(self) -> str:
-        name = _escape(self.name)
-        return f"{name}:{_escape(self.ns)}" if self.ns else name
+        return _pool_text(self.name, self.ns)
 
     @classmethod
     def parse(cls, text: str) -> Pool:
@@ -55,8 +56,10 @@ class Pool(Struct):
         return cls(parts[0], parts[1] if len(parts) > 1 else "")
 
 
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace(":", "\\:")
+@lru_cache(1024)
+def _pool_text(name: str, ns: str) -> str:
+    name, ns = (text.replace("\\", "\\\\").replace(":", "\\:") for text in (name, ns))
+    return f"{name}:{ns}" if ns else name
 
 
 @struct(10, 10)

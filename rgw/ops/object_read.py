@@ -25,7 +25,7 @@ def http_time(text: str | None) -> int | None:
 
 def check_conditions(state: ObjectState, headers: dict[str, str], prefix: str = "", *, copying: bool = False) -> None:
     """The four conditions on a source, RFC 9110's precedence. S3Error PreconditionFailed or NotModified."""
-    failed = S3Error("PreconditionFailed") if copying else S3Error("NotModified")
+    failed = "PreconditionFailed" if copying else "NotModified"
     match, none = headers.get(prefix + "if-match"), headers.get(prefix + "if-none-match")
     mtime = state.mtime // 10**9
     if match is not None:
@@ -38,11 +38,11 @@ def check_conditions(state: ObjectState, headers: dict[str, str], prefix: str = 
         try:
             Conditions(if_none_match=none).check(state.etag)
         except S3Error:
-            raise failed from None
+            raise S3Error(failed) from None
     else:
         since = http_time(headers.get(prefix + "if-modified-since"))
         if since is not None and mtime <= since:
-            raise failed
+            raise S3Error(failed)
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgw.formats import names
+from rgw.formats.basics import BucketName, Obj
 from rgw.formats.encoding import PACKED, FormatError, Struct
 from rgw.formats.index import DirEntry, DirEntryMeta, EntryVer, PendingInfo
+from rgw.formats.obj import ManifestPart, ObjManifest
 
 _MODULES = ("basics", "user", "bucket", "acl", "obj", "index", "gc", "misc", "zone", "cls_rgw", "cls_user", "cls_version", "cls_refcount", "cls_gc",
             "cls_lock", "lifecycle", "usage")
@@ -81,3 +83,12 @@ def test_names() -> None:
     assert names.raw_name("M", "a", "I") == "M__:I_a" and names.raw_name("M", ".p_1", "I", "shadow") == "M__shadow:I_.p_1"
     for ns, name in (("", "a"), ("", "_a"), ("multipart", "_a.2~x.1")):
         assert names.parse_index_name(names.index_name(name, ns)) == (ns, name)
+
+
+@given(_TEXT, st.integers(0, 2**40), st.integers(0, 2**22), st.booleans(), st.booleans())
+def test_sizes_of_a_manifest_without_decoding_it(name: str, size: int, head: int, explicit: bool, pieces: bool) -> None:
+    obj = Obj(BucketName(name, name, name), "", name, "")
+    objs = {0: ManifestPart(obj, 0, size)} if pieces else {}
+    data = ObjManifest(obj_size=size, objs=objs, explicit_objs=explicit, obj=obj, head_size=head).encode()
+    assert ObjManifest.sizes(data) == (None if explicit or pieces else (size, head))
+    assert all(ObjManifest.sizes(data[:cut]) is None for cut in range(40))
