@@ -72,12 +72,12 @@ def free_port() -> int:
 
 
 def wait_for_port(gateway: RunningGateway) -> None:
-    host, port = gateway.endpoint.removeprefix("http://").split(":")
+    host, _, port = gateway.endpoint.partition("://")[2].rpartition(":")
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end:
         assert gateway.process.poll() is None, gateway.log.read_text()
         try:
-            socket.create_connection((host, int(port)), 1).close()
+            socket.create_connection((host.strip("[]"), int(port)), 1).close()
             return
         except OSError:
             time.sleep(0.02)
@@ -107,13 +107,17 @@ def start_nano(folder: Path, *arguments: str) -> RunningGateway:
 
 def start_on_ceph(conf: str, folder: Path, *arguments: str) -> RunningGateway:
     """Starts `rgw serve` on a Ceph cluster, with a user made by `rgw-admin`."""
-    store = ["--conf", conf, "--name", "client.admin"]
+    return start_serve(["--conf", conf, "--name", "client.admin"], folder, *arguments)
+
+
+def start_serve(store: list[str], folder: Path, *arguments: str, host: str = "127.0.0.1", scheme: str = "http") -> RunningGateway:
+    """Starts `rgw serve` on a free port, with a user made by `rgw-admin`."""
     port = free_port()
     log = folder / "serve.log"
-    command = [str(BIN / "rgw"), *store, "serve", "--listen", f"127.0.0.1:{port}", *arguments]
+    command = [str(BIN / "rgw"), *store, "serve", "--listen", f"{host}:{port}", *arguments]
     with log.open("ab") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
-    gateway = RunningGateway(store, f"http://127.0.0.1:{port}", "", "", command, log, process)
+    gateway = RunningGateway(store, f"{scheme}://{host}:{port}", "", "", command, log, process)
     wait_for_port(gateway)
     listed = gateway.admin("user", "list")
     info = gateway.admin("user", "info", "--uid", "walker") if "walker" in listed else \
