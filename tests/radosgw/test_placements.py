@@ -1,0 +1,175 @@
+"""Pools that are not the default ones, storage classes, compressed objects, buckets of other shard counts, tails that are shared."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+
+import pytest
+from botocore.exceptions import ClientError
+
+from rgw.core.gateway import Gateway
+from rgw.core.options import Options
+from rgw.formats.acl import AccessControlPolicy
+from rgw.store.librados import connect
+from tests.radosgw.conftest import COLD, COMPRESSED, SECOND
+from tests.radosgw.test_crossed import MIB, code, combined, data_of, keys, md5, upload
+from tests.radosgw.tools import collect
+
+
+def test_placement_of_its_own(crossed):
+    """Heads, tails, uploads and index lie where the bucket's placement says, by both."""
+    name = f"p{secrets.token_hex(4)}"
+    crossed.write.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": f"default:{SECOND}"})
+    data, parts = data_of(5 * MIB), [data_of(5 * MIB), data_of(6 * MIB)]
+    crossed.write.put_object(Bucket=name, Key="_k", Body=data)
+    upload([crossed.check, crossed.write], name, "m", parts)
+    for end in (crossed.check, crossed.write):
+        assert end.get_object(Bucket=name, Key="_k")["Body"].read() == data
+        assert end.get_object(Bucket=name, Key="m")["Body"].read() == b"".join(parts)
+        end.copy_object(Bucket=crossed.other, Key=f"copy{id(end)}", CopySource={"Bucket": name, "Key": "m"})  # of another pool
+    marker = crossed.pair.radosgw_admin("bucket", "stats", "--bucket", name)["marker"]
+    inside = crossed.pair.cluster.run("rados", "-n", "client.admin", "-p", "default.rgw.buckets.data", "-N", SECOND, "ls").split("\n")
+    assert len([line for line in inside if line.startswith(marker)]) == 7  # both heads, five tails and part heads
+    crossed.settled()
+    crossed.check.delete_object(Bucket=name, Key="m")
+    collect(crossed.pair)
+    for end in (crossed.check, crossed.write):
+        for other in keys(end, crossed.other):
+            assert end.get_object(Bucket=crossed.other, Key=other)["Body"].read() == b"".join(parts)
+    crossed.settled()
+    with pytest.raises(ClientError) as refusal:
+        crossed.ours.create_bucket(Bucket=name + "x", CreateBucketConfiguration={"LocationConstraint": "default:nowhere"})
+    assert code(refusal) == "InvalidLocationConstraint"
+
+
+def test_storage_class(crossed):
+    data = data_of(9 * MIB)
+    crossed.write.put_object(Bucket=crossed.bucket, Key="k", Body=data, StorageClass=COLD)
+    for end in (crossed.check, crossed.write):
+        assert crossed.body("k", end) == (data, md5(data))
+        assert end.head_object(Bucket=crossed.bucket, Key="k")["StorageClass"] == COLD
+        assert end.list_objects_v2(Bucket=crossed.bucket)["Contents"][0]["StorageClass"] == COLD
+    crossed.check.copy_object(Bucket=crossed.other, Key="warm", CopySource={"Bucket": crossed.bucket, "Key": "k"}, StorageClass="STANDARD",
+                              MetadataDirective="REPLACE")
+    crossed.check.delete_object(Bucket=crossed.bucket, Key="k")
+    collect(crossed.pair)
+    assert crossed.write.get_object(Bucket=crossed.other, Key="warm")["Body"].read() == data
+    crossed.settled()
+
+
+@pytest.mark.parametrize("storage_class", COMPRESSED)
+def test_compressed_by_radosgw(crossed, storage_class):
+    """Read whole and in ranges by us; copied, copied into parts, overwritten and deleted by either."""
+    if crossed.write is crossed.ours:
+        pytest.skip("we do not compress")
+    data = b"".join(bytes([i % 251]) * 10_007 + secrets.token_bytes(3000) for i in range(900))  # 11.7 MB that compress somewhat
+    place = {"Bucket": crossed.bucket, "Key": "k"}
+    crossed.theirs.put_object(Body=data, StorageClass=storage_class, **place)
+    assert crossed.body("k", crossed.ours) == (data, md5(data))
+    heads = [end.head_object(**place) for end in (crossed.ours, crossed.theirs)]
+    assert heads[0]["ContentLength"] == heads[1]["ContentLength"] == len(data)
+    for first, last in [(0, 0), (4 * MIB - 2, 4 * MIB + 2), (5 * MIB, 9 * MIB), (len(data) - 7, len(data) - 1)]:
+        assert crossed.body("k", crossed.ours, Range=f"bytes={first}-{last}")[0] == data[first:last + 1]
+    parts = [data[:5 * MIB], data[5 * MIB:]]
+    upload_id = crossed.theirs.create_multipart_upload(Bucket=crossed.bucket, Key="m", StorageClass=storage_class)["UploadId"]
+    multi = {"Bucket": crossed.bucket, "Key": "m", "UploadId": upload_id}
+    done = [{"PartNumber": n, "ETag": crossed.theirs.upload_part(PartNumber=n, Body=part, **multi)["ETag"]} for n, part in enumerate(parts, 1)]
+    assert [row["Size"] for row in crossed.ours.list_parts(**multi)["Parts"]] == [len(part) for part in parts]
+    crossed.ours.complete_multipart_upload(MultipartUpload={"Parts": done}, **multi)
+    for end in (crossed.ours, crossed.theirs):
+        assert crossed.body("m", end) == (data, combined(parts))
+        assert crossed.body("m", end, Range=f"bytes={5 * MIB - 3}-{9 * MIB}")[0] == data[5 * MIB - 3:9 * MIB + 1]
+    for key in ("k", "m"):
+        source = {"Bucket": crossed.bucket, "Key": key}
+        crossed.ours.copy_object(Bucket=crossed.other, Key=key, CopySource=source)
+        crossed.ours.copy_object(Bucket=crossed.bucket, Key=key, CopySource=source, MetadataDirective="REPLACE", Metadata={"a": "b"},
+                                 StorageClass=storage_class)
+        crossed.ours.copy_object(Bucket=crossed.other, Key=f"plain{key}", CopySource=source, StorageClass="STANDARD", MetadataDirective="REPLACE")
+    part = {"Bucket": crossed.other, "Key": "part"}
+    part["UploadId"] = crossed.ours.create_multipart_upload(**part)["UploadId"]
+    reply = crossed.ours.upload_part_copy(PartNumber=1, CopySource=place, CopySourceRange=f"bytes=7-{6 * MIB}", **part)
+    crossed.ours.complete_multipart_upload(MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": reply["CopyPartResult"]["ETag"]}]}, **part)
+    crossed.settled()
+    for key in ("k", "m"):
+        assert crossed.body(key, crossed.theirs)[0] == data
+        crossed.theirs.delete_object(Bucket=crossed.bucket, Key=key)
+    collect(crossed.pair)
+    for end in (crossed.ours, crossed.theirs):
+        for key in ("k", "m", "plaink", "plainm"):
+            assert end.get_object(Bucket=crossed.other, Key=key)["Body"].read() == data
+        assert end.get_object(Bucket=crossed.other, Key="part")["Body"].read() == data[7:6 * MIB + 1]
+    crossed.settled()
+
+
+async def _unsharded(pair, uid: str, name: str, shards: int) -> None:
+    cluster = await connect(str(pair.cluster.conf), "client.admin")
+    gateway = await Gateway.open(cluster, Options({"rgw_override_bucket_index_max_shards": shards}))
+    try:
+        gateway.zone.group.zones[gateway.zone.id].bucket_index_max_shards = shards  # as in zonegroups of older releases
+        owner = await gateway.users.get(uid)
+        await gateway.buckets.create(name, owner, AccessControlPolicy.private(uid, owner.display_name))
+    finally:
+        await gateway.close()
+        await cluster.close()
+
+
+@pytest.mark.parametrize("shards", [0, 1])
+def test_shards(crossed, shards):
+    name = f"s{secrets.token_hex(4)}"
+    asyncio.run(_unsharded(crossed.pair, crossed.uid, name, shards))
+    assert crossed.pair.radosgw_admin("bucket", "stats", "--bucket", name)["num_shards"] == shards
+    names = sorted(["_a", "b", "dir/c", "dir/d", "ü"], key=str.encode)
+    for key in names:
+        crossed.write.put_object(Bucket=name, Key=key, Body=key.encode())
+    parts = [data_of(5 * MIB), data_of(5 * MIB + 1)]
+    upload([crossed.write, crossed.check], name, "m", parts)
+    crossed.check.copy_object(Bucket=name, Key="z", CopySource={"Bucket": name, "Key": "m"})
+    for end in (crossed.write, crossed.check):
+        assert keys(end, name) == sorted([*names, "m", "z"], key=str.encode)
+        assert end.get_object(Bucket=name, Key="_a")["Body"].read() == b"_a"
+        assert end.get_object(Bucket=name, Key="z")["Body"].read() == b"".join(parts)
+    crossed.settled()
+    for key in [*names, "m", "z"]:
+        crossed.check.delete_object(Bucket=name, Key=key)
+    crossed.settled()
+    crossed.check.delete_bucket(Bucket=name)
+
+
+_ACTS = ["delete the source", "overwrite the source", "copy the copy", "overwrite the copy", "delete the copy"]
+
+
+@pytest.mark.parametrize("form", ["copy", "part copy"])
+def test_shared_tails_in_any_order(crossed, form):
+    """Every order of what may happen to an object and to what shares its tail, by turns through both gateways."""
+    data, expected = data_of(9 * MIB), {}
+    for number, order in enumerate(itertools.permutations(_ACTS, 3)):
+        ends = itertools.cycle([crossed.check, crossed.write])
+        source, copied = {"Bucket": crossed.bucket, "Key": f"s{number}"}, {"Bucket": (crossed.bucket, crossed.other)[number % 2], "Key": f"c{number}"}
+        crossed.check.put_object(Body=data, **source)
+        if form == "copy":
+            crossed.write.copy_object(CopySource=source, **copied)
+        else:
+            place = {**copied, "UploadId": crossed.write.create_multipart_upload(**copied)["UploadId"]}
+            reply = crossed.ours.upload_part_copy(PartNumber=1, CopySource=source, **place)["CopyPartResult"]
+            crossed.ours.complete_multipart_upload(MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": reply["ETag"]}]}, **place)
+        held = {(source["Bucket"], source["Key"]): data, (copied["Bucket"], copied["Key"]): data}
+        for act in order:
+            end, target = next(ends), source if act.endswith("source") else copied
+            place = (target["Bucket"], target["Key"])
+            if act.startswith("delete"):
+                end.delete_object(**target)
+                held.pop(place, None)
+            elif act.startswith("overwrite"):
+                end.put_object(Body=b"new", **target)
+                held[place] = b"new"
+            elif place in held:
+                end.copy_object(CopySource=copied, Bucket=crossed.other, Key=f"cc{number}")
+                held[crossed.other, f"cc{number}"] = held[place]
+        expected |= held
+    collect(crossed.pair)
+    for end in (crossed.write, crossed.check):
+        for (bucket, key), body in expected.items():
+            assert end.get_object(Bucket=bucket, Key=key)["Body"].read() == body, (bucket, key)
+    crossed.settled()
