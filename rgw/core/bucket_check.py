@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rgw.core import places, raw_index
 from rgw.core.dump.bucket import usage
 from rgw.core.head import entry_meta
 from rgw.core.index import OP_DEL, RESHARDING, IndexKey
+from rgw.core.indexed import IndexChange
 from rgw.core.reshard_marks import STATE
 from rgw.core.state import ObjectState, is_olh_only, load, text
 from rgw.core.uploads import load_upload
@@ -125,26 +126,25 @@ async def _rebuild(gw: Gateway, bucket: Bucket) -> None:
 
 
 async def _check_parts(gw: Gateway, bucket: Bucket, report: Report, fix: bool) -> None:
-    """Finds entries of parts whose upload is no more, and drops them if ``fix``."""
-    uploads: dict[str, bool] = {}
-    stale: list[tuple[str, str]] = []
+    """Finds the entries of uploads that are no more, and of their parts; drops them if ``fix``.
+
+    The prefix of a part that was uploaded again is not its upload's id: such a part counts while its key has any upload.
+    """
+    keys: set[str] = set()  # that have uploads under way
+    stale: list[str] = []
+    async for entry in gw.listing.uploads(bucket):
+        upload = entry.name.rpartition(".")[0]
+        if entry.pending_map or await _upload_exists(gw, bucket, upload):
+            keys.add(upload.rpartition(".")[0])
+        else:
+            stale.append(entry.name)
     async for entry in gw.listing.namespace(bucket, "multipart"):
-        name, _, number = entry.name.rpartition(".")
-        if number == "meta" or "." not in name or entry.pending_map:
-            continue
-        if name not in uploads:
-            uploads[name] = await _upload_exists(gw, bucket, name)
-        if not uploads[name]:
-            stale.append((entry.name, name.rpartition(".")[0]))
-    # the prefix of a part that was uploaded again is not its upload's id: such a part counts while its key has any upload
-    keys_with_uploads = {name.rpartition(".")[0] for name, there in uploads.items() if there}
-    async for entry in gw.listing.namespace(bucket, "multipart"):
-        if entry.name.endswith(".meta") and entry.name.count(".") >= 2:
-            keys_with_uploads.add(entry.name.rsplit(".", 2)[0])
-    for name, key in stale:
-        if key in keys_with_uploads:
-            continue
-        place = IndexKey.multipart(name, key)
+        upload, _, number = entry.name.rpartition(".")
+        key = upload.rpartition(".")[0]
+        if number != "meta" and key not in keys and not entry.pending_map and not await _upload_exists(gw, bucket, upload):
+            stale.append(entry.name)  # looked up once more, for an upload may have begun since the first list
+    for name in sorted(stale):
+        place = IndexKey.multipart(name, name.rsplit(".", 2)[0])
         report.invalid_multipart_entries.append(place.name)
         if fix:
             tag = gw.new_tag()
@@ -286,20 +286,18 @@ async def _mend(gw: Gateway, bucket: Bucket, report: Report, progress: Progress 
 
 async def _mend_one(gw: Gateway, bucket: Bucket, item: Difference) -> bool:
     """Whether the entry was as it had been read, and is right now. A write that begins meanwhile changes the entry first: then it is left."""
+    if item.entry is None:
+        return await _list_it(gw, bucket, item.key)
     key = IndexKey.of(item.key)
-    old = item.raw
     state = await _state(gw, bucket, item.key, "")
     if state is not None:
         pool_id = (await places.head_pool(gw, bucket)).pool_id
-        entry = DirEntry(
-            name=key.name, ver=EntryVer(pool=pool_id, epoch=state.version), exists=True, locator=key.locator, tag=text(state.idtag),
-            meta=entry_meta(state.attrs, state.stored_size, state.mtime))
+        entry = replace(item.entry, ver=EntryVer(pool=pool_id, epoch=state.version), exists=True, tag=text(state.idtag), pending_map={},
+                        meta=entry_meta(state.attrs, state.stored_size, state.mtime))
         change = cls_rgw.SuggestedChange(op=_UPDATE, entry=entry)
-    elif item.entry is not None:
-        change = cls_rgw.SuggestedChange(op=_REMOVE, entry=item.entry)
     else:
-        return True  # an object without entry that was removed meanwhile
-    op = WriteOp().assert_exists().cmpxattr(STATE, b"").call(_GUARD).omap_cmp(key.name.encode("utf-8", "surrogateescape"), old)
+        change = cls_rgw.SuggestedChange(op=_REMOVE, entry=item.entry)
+    op = WriteOp().assert_exists().cmpxattr(STATE, b"").call(_GUARD).omap_cmp(key.name.encode("utf-8", "surrogateescape"), item.raw)
     op.call(classes.DIR_SUGGEST_CHANGES(cls_rgw.SuggestChangesOp([change])))
     try:
         await bucket.index_ioctx.write(bucket.index.shard(item.key), op)
@@ -309,4 +307,18 @@ async def _mend_one(gw: Gateway, bucket: Bucket, item: Difference) -> bool:
         if error.code != RESHARDING:
             raise
         return False
+    return True
+
+
+async def _list_it(gw: Gateway, bucket: Bucket, name: str) -> bool:
+    """Enters an object that the index does not list, as a write does: whatever is written meanwhile has a later version, and wins."""
+    change = await IndexChange.prepare(gw, bucket, IndexKey.of(name), delete=False, tag=gw.new_tag())
+    state = None
+    try:
+        state = await _state(gw, bucket, name, "")
+    finally:
+        if state is None:
+            await change.cancel()
+    if state is not None:
+        await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.stored_size, state.mtime))
     return True
