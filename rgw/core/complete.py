@@ -20,7 +20,7 @@ from rgw.core.copy import put_references
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, existing_head, put_head
-from rgw.core.index import IndexKey
+from rgw.core.index import OP_DEL, BucketIndex
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, tails
 from rgw.core.part_copy import pooled
@@ -211,7 +211,7 @@ async def _complete_noted(
         if write is None or not write.may_exist:
             await _reopen(upload, cookie, renamed)
         raise
-    await _finish(gw, upload, parts + former, manifest if won else None)
+    await _finish(gw, upload, parts + former, manifest if won else None, indexed=not won)
     return state
 
 
@@ -243,10 +243,10 @@ async def _intents(upload: Upload) -> list[GcObj]:
     return found
 
 
-async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjManifest | None) -> None:
+async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjManifest | None, *, indexed: bool = True) -> None:
     """After the object's head stands (``manifest``; None: there is no object): frees what it does not use, then removes the upload.
 
-    Everything here can be repeated.
+    ``indexed``: the parts may still stand in the index. Everything here can be repeated, as long as ``.meta``, which goes last, is there.
     """
     pool = places.tail_pool_name(gw, upload.placement)
     used: set[tuple[str, str]] = set()
@@ -270,17 +270,20 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
     references = await _intents(upload)
     if references:
         await put_references(gw, {(r.pool, r.oid): r for r in references if (r.pool, r.oid) not in used}.values(), upload.upload_id)
-    keys = [upload.part_key(part.prefix(upload), part.number) for part in parts]
-    await _remove_meta(gw, upload, keys)
+    if indexed and parts:
+        index, tag = BucketIndex(gw, upload.bucket), "_" + gw.new_tag()
+        await index.prepare(OP_DEL, tag, upload.meta_key)
+        await index.cancel(tag, upload.meta_key, remove=[upload.part_key(part.prefix(upload), part.number) for part in parts])
+    await _remove_meta(gw, upload)
 
 
-async def _remove_meta(gw: Gateway, upload: Upload, keys: list[IndexKey]) -> None:
+async def _remove_meta(gw: Gateway, upload: Upload) -> None:
     change = await IndexChange.prepare(gw, upload.bucket, upload.meta_key, delete=True, tag="_" + gw.new_tag())
     try:
         await upload.pool.write(upload.meta_oid, WriteOp().remove())
     except store_errors.NotFound:
-        pass  # another gateway removed it; the index entries still have to go
-    await change.complete(upload.pool.pool_id, 0, DirEntryMeta(category=0, mtime=time.time_ns()), keys)
+        pass  # another gateway removed it; the index entry still has to go
+    await change.complete(upload.pool.pool_id, 0, DirEntryMeta(category=0, mtime=time.time_ns()))
 
 
 async def abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:

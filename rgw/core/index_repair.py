@@ -58,12 +58,12 @@ async def settled(gw: Gateway, bucket: Bucket, entries: list[DirEntry], header: 
 
 async def _settle(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) -> DirEntry | None:
     namespace, name = names.parse_index_name(entry.name)
-    if namespace and not (namespace == "multipart" and name.endswith(".meta")):
-        return entry if entry.exists else None  # a part: its upload decides
+    if namespace and (namespace != "multipart" or (entry.exists and not name.endswith(".meta"))):
+        return entry if entry.exists else None  # a part's entry stays as long as its upload
     now = time.time_ns()
     if any(change.timestamp + timeout >= now for change in entry.pending_map.values()):
         return await _true_entry(gw, bucket, entry, namespace, name)
-    place = IndexKey(entry.name, name if not namespace else name.rsplit(".", 2)[0])
+    place = IndexKey(entry.name, _shard_key(name) if namespace else name)
     try:  # the entry as it stands before the look at the head: a change in between makes the suggestion void
         reply = (await bucket.index.ioctx.read(bucket.index.shard(place.shard_key), ReadOp().call(
             classes.BI_GET(cls_rgw.BiGetOp(key=ClsObjKey(name=entry.name), type=_PLAIN))))).reply
@@ -86,9 +86,14 @@ async def _settle(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) ->
     return found
 
 
+def _shard_key(name: str) -> str:
+    """The object's key of an upload's or part's entry: ``<key>.<upload id>.meta``, ``<key>.<upload id or random>.<number>``."""
+    return name.rsplit(".", 2)[0]
+
+
 async def _true_entry(gw: Gateway, bucket: Bucket, entry: DirEntry, namespace: str, name: str) -> DirEntry | None:
     if namespace:
-        return await _true_upload(gw, bucket, entry, name)
+        return await _true_upload(gw, bucket, entry, name) if name.endswith(".meta") else None  # parts: announced, never there
     state = await existing_head(gw, bucket, name)
     if state is None or is_olh_only(state.attrs):
         return None

@@ -202,6 +202,9 @@ class Recovery:
         if bucket is not None:
             change = await IndexChange.prepare(self._gateway, bucket, key, delete=True, tag="_" + self._gateway.new_tag())
             await change.complete(-1, 0, DirEntryMeta())
+            # The dead gateway's own announcement keeps the entry until it is old, as it will be by now: a listing then takes it away.
+            async for _ in self._gateway.listing.namespace(bucket, "multipart", names.parse_index_name(key.name)[1]):
+                pass
 
     async def _bucket(self, intent: Intent) -> Bucket | None:
         """The bucket of the intent; None if it is gone."""
