@@ -35,8 +35,8 @@ class BodyReader:
         if self.length is not None and self.length > limit:
             raise S3Error("EntityTooLarge", ProposedSize=str(self.length), MaxSizeAllowed=str(limit))
         self._decoder = ChunkedDecoder(plan) if plan.chunked else None
-        self._md5_wanted = checksums.content_md5(headers)
-        self._expected = checksums.expected(headers)
+        self._md5_wanted = checksums.content_md5(headers) if self.announced else None
+        self._expected = checksums.expected(headers) if self.announced else None
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256() if plan.kind is PayloadKind.SIGNED_SHA256 else None
         self._checksum = checksums.Checksum(self._expected.algorithm) if self._expected else None

@@ -34,6 +34,10 @@ class Reply(web.StreamResponse):
     def keep_alive(self) -> bool:
         return self._keeps
 
+    @property
+    def body_length(self) -> int:
+        return len(self._whole)
+
     def force_close(self) -> None:
         self._closes = True
 

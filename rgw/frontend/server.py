@@ -18,6 +18,7 @@ from rgw.core.gateway import Gateway
 from rgw.core.ratelimit import Charge
 from rgw.errors import S3Error
 from rgw.frontend import address, optable, xml
+from rgw.frontend.accesslog import AccessLog
 from rgw.frontend.accounting import account
 from rgw.frontend.admin import AdminApi
 from rgw.frontend.body import BodyReader
@@ -39,6 +40,7 @@ class Handler:
         self._domains = tuple(d.strip().lower() for d in gateway.options.rgw_dns_name.split(",") if d.strip())
         self._host_id = gateway.zone.id
         self._admin = AdminApi(gateway, _store_refusal)
+        self.access_log = AccessLog()
         self.draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -99,8 +101,7 @@ class Handler:
         finally:
             if req is not None and body is not None:                                   # account
                 account(req, op_name, status, response.body_length if response is not None else 0, body.received, charge)
-            log.info("%s %s %s %s %d %.1fms", request_id, op_name, request.method, resource, status,    # log
-                     (time.perf_counter() - started) * 1000)
+            self.access_log.add(request_id, op_name, request.method, resource, status, (time.perf_counter() - started) * 1000)   # log
 
     def _refuse(self, request: web.BaseRequest, request_id: str, error: S3Error, resource: str, body: BodyReader | None) -> Reply:
         headers = self._headers(request_id) | error.headers
@@ -246,3 +247,4 @@ class Server:
                 log.warning("%d requests did not end within %g s", self._active, drain)
         self._server.pre_shutdown()
         await self._server.shutdown(1.0)
+        self._handler.access_log.flush()
