@@ -217,11 +217,11 @@ class Recovery:
         return bucket if bucket.marker == intent.bucket.marker else None
 
     async def _probe(self, intent: Intent, name) -> list[GcObj]:  # type: ignore[no-untyped-def]
-        """The RADOS objects ``name(1)``, ``name(2)``, ... that exist, up to a gap that is wider than any writer or remover leaves."""
+        """The RADOS objects ``name(0)``, ``name(1)``, ... that exist, up to a gap that is wider than any writer or remover leaves."""
         ioctx = await self._gateway.pool(intent.pool)
         gap = max(intent.window, _LEAST_GAP)
         found: list[GcObj] = []
-        number = 1
+        number = 0  # where the head holds no data; else the first tail is 1
         while True:
             oids = [name(n) for n in range(number, number + gap)]
             present = [oid for oid, there in zip(oids, await asyncio.gather(*(_exists(ioctx, oid) for oid in oids)), strict=True) if there]

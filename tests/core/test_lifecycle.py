@@ -8,13 +8,14 @@ from rgw.core.gateway import Gateway
 from rgw.core.lc_bucket import BucketRun
 from rgw.core.lc_rules import EXPIRE, Clock, Item, action, common_prefixes, fits, tagged
 from rgw.core.lifecycle import COMPLETE, LC_XATTR, PROCESSING, UNINITIAL, entry_key
-from rgw.formats.basics import ObjTags
+from rgw.formats.basics import ObjTags, Pool
 from rgw.formats.cls_rgw import LcEntryOp
 from rgw.formats.lifecycle import LcExpiration, LcFilter, LcRule, LcTransition, LifecycleConfiguration
 from rgw.formats.misc import LcEntry
+from rgw.formats.zone import ZoneStorageClass
 from rgw.store import classes
-from rgw.store.interface import WriteOp
-from tests.core.helpers import MIB, body, census, collect, fetch, new_upload, put, upload_part
+from rgw.store.interface import ALL_NAMESPACES, WriteOp
+from tests.core.helpers import MIB, body, census, collect, completed, fetch, new_upload, put, upload_part
 
 DAY = 86400
 NS = 1_000_000_000
@@ -232,3 +233,81 @@ def test_hours(text, ok):
     else:
         with pytest.raises(ValueError):
             _hours(text)
+
+
+@pytest.fixture
+async def cold(cluster, options, user):
+    """A gateway whose zone has a storage class COLD with a place of its own, and another one without."""
+    gateway = await Gateway.open(cluster, options)
+    placement = gateway.zone.params.placement_pools["default-placement"]
+    data = placement.storage_classes["STANDARD"].data_pool
+    placement.storage_classes["COLD"] = ZoneStorageClass(data_pool=Pool(data.name, "cold"))
+    placement.storage_classes["SAME"] = ZoneStorageClass(data_pool=data)
+    await gateway.pool(Pool(data.name, "cold"))
+    yield gateway
+    await gateway.close()
+
+
+@pytest.mark.parametrize("size", [0, 10, 4 * MIB, 4 * MIB + 1, 9 * MIB])
+async def test_transitions(cold, user, private, size):
+    """Bytes, ETag, metadata and time stay; the bytes are where the class has them; the old ones go."""
+    bucket, _ = await cold.buckets.create(f"cold{time.time_ns()}", user, private)
+    data = body(size)
+    await put(cold, bucket, "k", data, user, attrs={"user.rgw.x-amz-meta-a": b"1\0"})
+    before = await cold.objects.head(bucket, "k")
+    for name, pool in (("COLD", "cold"), ("SAME", ""), ("COLD", "cold"), ("STANDARD", "")):
+        run = await later(cold, bucket, rule(transitions={name: LcTransition("1", "", name)}))
+        assert run.done == {f"moved to {name}": 1}
+        assert (await later(cold, bucket, rule(transitions={name: LcTransition("1", "", name)}))).done == {}
+        state = await cold.objects.head(bucket, "k")
+        assert await fetch(cold, bucket, "k") == data
+        assert (state.etag, state.mtime, state.attrs["user.rgw.x-amz-meta-a"]) == (before.etag, before.mtime, b"1\0")
+        entry, = (await cold.listing.objects(bucket)).entries
+        assert (entry.meta.storage_class, entry.meta.mtime, entry.meta.accounted_size) == (name, before.mtime, size)
+        await collect(cold)
+        pieces = -(-size // (4 * MIB))
+        tails, heads = (pieces, 1) if pool else (max(pieces - 1, 0), 1)
+        assert await spread(cold, bucket) == ({"cold": tails, "": heads} if pool else {"cold": 0, "": heads + tails})
+    await cold.objects.delete(bucket, "k")
+    await collect(cold)
+    assert await spread(cold, bucket) == {"cold": 0, "": 0}
+
+
+async def spread(gateway, bucket) -> dict[str, int]:
+    """How many RADOS objects of the bucket lie in each namespace of the data pool."""
+    found = {"cold": 0, "": 0}
+    ioctx = await gateway.cluster.open_pool(gateway.zone.data_pool(bucket.placement), ALL_NAMESPACES)
+    async for item in ioctx.list_objects():
+        if item.name.startswith(bucket.marker + "_"):
+            found[item.namespace] += 1
+    return found
+
+
+async def test_moves_of_what_changes(cold, user, private, monkeypatch):
+    """An object replaced while it is moved stays as it was put, and nothing is left of the move."""
+    bucket, _ = await cold.buckets.create(f"cold{time.time_ns()}", user, private)
+    await put(cold, bucket, "k", body(6 * MIB), user)
+    head = cold.objects.head
+
+    async def race(*arguments):
+        state = await head(*arguments)
+        await put(cold, bucket, "k", b"new", user)
+        return state
+
+    monkeypatch.setattr(cold.objects, "head", race)
+    assert (await later(cold, bucket, rule(transitions={"COLD": LcTransition("1", "", "COLD")}))).done == {}
+    await collect(cold)
+    assert await fetch(cold, bucket, "k") == b"new" and await spread(cold, bucket) == {"cold": 0, "": 1}
+
+
+async def test_moved_multipart_objects_keep_their_parts(cold, user, private):
+    bucket, _ = await cold.buckets.create(f"cold{time.time_ns()}", user, private)
+    upload = await new_upload(cold, bucket, "m", user)
+    data = [body(5 * MIB), body(100)]
+    parts = [await upload_part(cold, upload, number, part) for number, part in enumerate(data, 1)]
+    await cold.multipart.complete(bucket, "m", upload.upload_id, completed(parts))
+    await later(cold, bucket, rule(transitions={"COLD": LcTransition("1", "", "COLD")}))
+    state = await cold.objects.head(bucket, "m")
+    assert state.parts == [(1, 0, 5 * MIB), (2, 5 * MIB, 100)] and await fetch(cold, bucket, "m") == b"".join(data)
+    await collect(cold)
+    assert await spread(cold, bucket) == {"cold": 2, "": 1}
