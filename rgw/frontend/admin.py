@@ -18,7 +18,7 @@ from rgw.core.caps import READ, WRITE
 from rgw.core.gateway import Gateway
 from rgw.errors import S3Error
 from rgw.frontend.body import BodyReader
-from rgw.ops.admin import bucket, metadata, user
+from rgw.ops.admin import bucket, metadata, usage, user
 from rgw.ops.admin.request import AdminRequest
 
 log = logging.getLogger("rgw.frontend")
@@ -64,8 +64,8 @@ OPS: list[AdminOp] = [
     AdminOp("UnlinkBucket", "POST", "bucket", "", "buckets", WRITE, bucket.unlink),
     AdminOp("RemoveObject", "DELETE", "bucket", "object", "buckets", WRITE, bucket.remove_object),
     AdminOp("RemoveBucket", "DELETE", "bucket", "", "buckets", WRITE, bucket.remove),
-    AdminOp("GetUsage", "GET", "usage", "", "usage", READ),
-    AdminOp("TrimUsage", "DELETE", "usage", "", "usage", WRITE),
+    AdminOp("GetUsage", "GET", "usage", "", "usage", READ, usage.show),
+    AdminOp("TrimUsage", "DELETE", "usage", "", "usage", WRITE, usage.trim),
     AdminOp("GetMetadata", "GET", "metadata", "", "metadata", READ, metadata.get),
     AdminOp("PutMetadata", "PUT", "metadata", "", "metadata", WRITE, metadata.put),
     AdminOp("RemoveMetadata", "DELETE", "metadata", "", "metadata", WRITE, metadata.remove),
