@@ -15,7 +15,8 @@ from rgw.auth.chunked import ChunkedDecoder
 from rgw.auth.identity import PayloadKind, PayloadPlan
 from rgw.errors import S3Error
 
-_OFF_LOOP = 64 * 1024  # hashing more than this at once goes to a thread
+_OFF_LOOP = 64 * 1024  # hashing more bytes than this at once goes to a thread
+_BATCH = 1 << 20  # bytes that are hashed at once
 
 
 class BodyReader:
@@ -41,6 +42,9 @@ class BodyReader:
         self._sha256 = hashlib.sha256() if plan.kind is PayloadKind.SIGNED_SHA256 else None
         self._checksum = checksums.Checksum(self._expected.algorithm) if self._expected else None
         self._expect = headers.get("expect", "").lower() == "100-continue"
+        self._unhashed: list[bytes] = []
+        self._unhashed_size = 0
+        self._hashing: asyncio.Future[None] | None = None  # the batch before
         self._seen = 0
         self._wire_seen = 0
         self._finished = False
@@ -76,7 +80,11 @@ class BodyReader:
         content = self._request.content
         while True:
             try:
-                data = await asyncio.wait_for(content.readany(), self._stall)
+                data = content.read_nowait()
+                if not data:
+                    if content.is_eof():
+                        break
+                    data = await asyncio.wait_for(content.readany(), self._stall)
             except TimeoutError:
                 raise S3Error("RequestTimeout") from None
             except (ClientError, HttpProcessingError, ConnectionError, EOFError) as error:
@@ -88,21 +96,37 @@ class BodyReader:
                 self._seen += len(piece)
                 if self._seen > self._limit:
                     raise S3Error("EntityTooLarge", MaxSizeAllowed=str(self._limit))
-                if len(piece) > _OFF_LOOP:
-                    await asyncio.to_thread(self._hash, piece)
-                else:
-                    self._hash(piece)
+                self._unhashed.append(piece)
+                self._unhashed_size += len(piece)
+                if self._unhashed_size >= _BATCH:
+                    await self._hash()
                 yield piece
 
-    def _hash(self, piece: bytes) -> None:
-        self._md5.update(piece)
-        if self._sha256 is not None:
-            self._sha256.update(piece)
-        if self._checksum is not None:
-            self._checksum.update(piece)
+    async def _hash(self) -> None:
+        """Takes the pieces that wait: few at once, many in a thread, while more of the body comes."""
+        if self._hashing is not None:
+            await self._hashing
+            self._hashing = None
+        pieces, size = self._unhashed, self._unhashed_size
+        self._unhashed, self._unhashed_size = [], 0
+        if size > _OFF_LOOP:
+            self._hashing = asyncio.get_running_loop().run_in_executor(None, self._update, pieces)
+        else:
+            self._update(pieces)
+
+    def _update(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._md5.update(piece)
+            if self._sha256 is not None:
+                self._sha256.update(piece)
+            if self._checksum is not None:
+                self._checksum.update(piece)
 
     async def finish(self) -> None:
         """S3Error unless length, payload hash, Content-MD5, checksum and trailer hold. To be called after the last piece."""
+        await self._hash()
+        if self._hashing is not None:
+            await self._hashing
         trailers = self._decoder.finish() if self._decoder else {}
         short = self.length is not None and self._seen != self.length
         if short or (self.wire_length is not None and self._wire_seen != self.wire_length):
