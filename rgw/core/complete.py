@@ -19,14 +19,15 @@ from rgw.core.conditions import Conditions
 from rgw.core.copy import put_references
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
-from rgw.core.head import HeadWrite, existing_head, put_head
+from rgw.core.head import HeadWrite, existing_head
 from rgw.core.index import OP_DEL, BucketIndex
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, tails
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
 from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
-from rgw.core.uploads import CLOSED_PART, CLOSING, FORMER, INTENT, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
+from rgw.core.uploads import CLOSED_PART, CLOSING, FORMER, INTENT, NO_VERSION, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
+from rgw.core.versions import current, link_again, new_instance, put_head
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
 from rgw.formats.cls_lock import BreakLockOp, GetInfoOp, LockOp, UnlockOp
@@ -69,16 +70,21 @@ def combined_etag(etags: list[str]) -> str:
     return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(etags)}"
 
 
-async def _close(upload: Upload, cookie: str) -> None:
-    """Locks and closes the upload; waits while somebody else has it. S3Error NoSuchUpload if it ended."""
+async def _close(gw: Gateway, upload: Upload, cookie: str) -> None:
+    """Locks and closes the upload, and chooses the version that it becomes; waits while somebody else has it. S3Error NoSuchUpload if it ended."""
     lock = LockOp(
         name=LOCK_NAME, type=_EXCLUSIVE, cookie=cookie, tag="", description="", duration=_LOCK_SECONDS * 1_000_000_000, flags=0)
     deadline = time.monotonic() + _LOCK_WAIT
     while True:
+        closing = upload.attrs.get(CLOSING, b"")
         try:
-            op = WriteOp().assert_exists().call(classes.LOCK_LOCK(lock)).setxattr(CLOSING, b"1")
+            chosen = closing or new_instance(upload.bucket).encode() or NO_VERSION
+            op = WriteOp().assert_exists().call(classes.LOCK_LOCK(lock)).cmpxattr(CLOSING, closing).setxattr(CLOSING, chosen)
             await upload.pool.write(upload.meta_oid, op)
+            upload.attrs[CLOSING] = chosen
             return
+        except store_errors.Cancelled:  # somebody closed or opened it since it was read
+            upload.attrs = (await load_upload(gw, upload.bucket, upload.key, upload.upload_id)).attrs
         except store_errors.NotFound:
             raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
         except (store_errors.Busy, store_errors.Exists):
@@ -125,7 +131,9 @@ def _select(gw: Gateway, parts: list[Part], wanted: list[CompletedPart]) -> list
 
 async def _manifest(gw: Gateway, upload: Upload, chosen: list[Part]) -> ObjManifest:
     if not any(part.by_reference or part.manifest.explicit_objs for part in chosen):
-        return joined_manifest(upload.final_obj, [part.manifest for part in chosen], upload.placement)
+        manifest = joined_manifest(upload.final_obj, [part.manifest for part in chosen], upload.placement)
+        manifest.tail_instance = "" if upload.instance else None  # parts are named before there is a version
+        return manifest
     found: list[Piece] = []
     offset = 0
     for part in chosen:
@@ -168,18 +176,19 @@ async def _complete_noted(
     try:
         upload = await load_upload(gw, bucket, key, upload_id)
         await intent.confirm()
-        await _close(upload, cookie)
+        await _close(gw, upload, cookie)
     except S3Error as error:
         if error.code != "NoSuchUpload":
             raise
-        state = await existing_head(gw, bucket, key)
+        state = await current(gw, bucket, key)
         if state is not None and _is_ours(state, upload_id) and state.etag == combined_etag([item.etag.strip('"') for item in wanted]):
             return state
         raise
-    before = await existing_head(gw, bucket, key)
+    before = await existing_head(gw, bucket, key, upload.instance)
     parts, _, _ = await read_parts(upload)
     former = await _former(upload)
     if before is not None and _is_ours(before, upload_id):  # a former Complete died after its head was written
+        before = await link_again(gw, before)
         await _finish(gw, upload, parts + former, before.manifest)
         return before
     write: HeadWrite | None = None
@@ -205,7 +214,8 @@ async def _complete_noted(
             await upload.pool.write(upload.meta_oid, op)
         keys = [upload.part_key(part.prefix(upload), part.number) for part in parts + former]
         write = HeadWrite(
-            bucket, key, attrs, manifest, None, tail_tag=upload_id.encode(), conditions=conditions, remove_objs=keys, intent=intent)
+            bucket, key, attrs, manifest, None, tail_tag=upload_id.encode(), conditions=conditions, remove_objs=keys, intent=intent,
+            instance=upload.instance)
         state, won = await put_head(gw, write)
     except BaseException:
         if write is None or not write.may_exist:
@@ -297,7 +307,7 @@ async def _abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
         intent.begin()
         upload = await load_upload(gw, bucket, key, upload_id)
         await intent.confirm()
-        await _close(upload, cookie)
+        await _close(gw, upload, cookie)
         await _abort_closed(gw, upload)
 
 
@@ -305,8 +315,9 @@ async def _abort_closed(gw: Gateway, upload: Upload) -> None:
     bucket, key, upload_id = upload.bucket, upload.key, upload.upload_id
     parts, _, _ = await read_parts(upload)
     parts += await _former(upload)
-    state = await existing_head(gw, bucket, key)
+    state = await existing_head(gw, bucket, key, upload.instance)
     if state is not None and _is_ours(state, upload_id):  # a Complete died after its head was written: it counts
+        await link_again(gw, state)
         await _finish(gw, upload, parts, state.manifest)
         raise S3Error("NoSuchUpload", UploadId=upload_id)
     await _finish(gw, upload, parts, None)
@@ -326,7 +337,7 @@ async def settle_ending(gw: Gateway, bucket: Bucket, key: str, upload_id: str, c
         if CLOSING not in upload.attrs:
             return
         cookie = random_text(16)
-        await _close(upload, cookie)
+        await _close(gw, upload, cookie)
     except store_errors.NotFound:
         return  # the upload is over
     except S3Error as error:
@@ -340,9 +351,10 @@ async def settle_ending(gw: Gateway, bucket: Bucket, key: str, upload_id: str, c
             if error.code != "NoSuchUpload":  # it was completed before, and is finished now
                 raise
         return
-    state = await existing_head(gw, bucket, key)
+    state = await existing_head(gw, bucket, key, upload.instance)
     parts, _, _ = await read_parts(upload)
     if state is not None and _is_ours(state, upload_id):
+        await link_again(gw, state)
         await _finish(gw, upload, parts + await _former(upload), state.manifest)
     else:
         closed = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(b"", CLOSED_PART, 1))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from rgw.core import places
 from rgw.core.conditions import Conditions
 from rgw.core.entropy import random_text
-from rgw.core.head import HeadWrite, put_head, require_unversioned
+from rgw.core.head import HeadWrite
 from rgw.core.manifest import Piece, gc_chain, plain_manifest, tail_bucket, tail_instance, tails
 from rgw.core.reader import ObjectChanged, read_all, read_head
 from rgw.core.state import COMPRESSION, CRYPT_PREFIX, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, text, with_nul
+from rgw.core.versions import new_instance, put_head
 from rgw.core.writer import ObjectWriter
 from rgw.errors import S3Error
 from rgw.formats.basics import Obj, PlacementRule
@@ -84,7 +85,6 @@ async def copy(
 
     Copying an object onto itself changes its attributes only. S3Error OperationAborted if the source changes meanwhile.
     """
-    require_unversioned(bucket)
     src.require_readable()
     chosen = copied_attrs(src.attrs) if attrs is None else dict(attrs)
     chosen.update(extra or {})
@@ -94,7 +94,7 @@ async def copy(
         chosen[PARTS] = src.attrs[PARTS]
     raw = chosen | {name: value for name, value in src.attrs.items() if _of_stored_form(name)}  # for copies of the stored bytes
     rule = PlacementRule(bucket.info.placement_rule.name, text(chosen.get(STORAGE_CLASS)))
-    itself = src.bucket.marker == bucket.marker and src.key == key and not src.instance
+    itself = src.bucket.marker == bucket.marker and src.key == key and not src.instance and not bucket.versioning_enabled
     try:
         if itself and _same_class(gw, src, bucket, rule):
             return await _onto_itself(gw, src, bucket, key, raw, conditions)
@@ -139,11 +139,12 @@ async def _copy_small(
     gw: Gateway, src: ObjectState, bucket: Bucket, key: str, attrs: dict[str, bytes], rule: PlacementRule, conditions: Conditions | None,
 ) -> ObjectState:
     data = await read_all(gw, src, 0, src.size)
+    instance = new_instance(bucket)
     manifest = plain_manifest(
-        Obj(bucket.info.bucket, "", key, ""), src.size, src.size, gw.options.rgw_max_chunk_size, gw.options.rgw_obj_stripe_size,
+        Obj(bucket.info.bucket, "", key, instance), src.size, src.size, gw.options.rgw_max_chunk_size, gw.options.rgw_obj_stripe_size,
         f".{random_text(31)}_", rule, places.bucket_rule(bucket),
     )
-    state, _ = await put_head(gw, HeadWrite(bucket, key, attrs, manifest, data, conditions=conditions))
+    state, _ = await put_head(gw, HeadWrite(bucket, key, attrs, manifest, data, conditions=conditions, instance=instance))
     return state
 
 
@@ -190,12 +191,14 @@ async def _by_reference(
     found: list[Piece] = tails(src.manifest)
     chain = gc_chain(found, places.manifest_pool_name(gw, src.bucket, src.manifest))
     tag = with_nul(gw.new_tag()).decode()
-    manifest = _moved_head(src.manifest, Obj(bucket.info.bucket, "", key, ""))
+    instance = new_instance(bucket)
+    manifest = _moved_head(src.manifest, Obj(bucket.info.bucket, "", key, instance))
     head = await read_head(src, 0, src.head_size) if src.head_size else None
     pool = places.manifest_pool_name(gw, src.bucket, src.manifest)
-    with gw.intents.references(bucket, key, pool, src.manifest.encode(), tag) as intent:
+    with gw.intents.references(bucket, key, pool, src.manifest.encode(), tag, instance) as intent:
         await intent.confirm()
-        write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions, intent=intent)
+        write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions, intent=intent,
+                          instance=instance)
         try:
             if await take_references(gw, chain, tag):
                 raise ObjectChanged(src.head_oid)

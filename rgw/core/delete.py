@@ -1,12 +1,13 @@
-"""Removing objects."""
+"""Removing objects from RADOS and from the index: those of unversioned buckets, and versions that nothing points to any more."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rgw.core.conditions import Conditions, check
-from rgw.core.head import existing_head, free_tail, note_old_tail, require_unversioned, shown_etag
+from rgw.core.head import existing_head, free_tail, note_old_tail, shown_etag
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.state import IDTAG, OLH_PREFIX, ObjectState
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
 
 
-async def delete(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None) -> bool:
-    """Removes an object; whether there was one. Its tail goes to the garbage collector.
+async def delete_plain(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None) -> bool:
+    """Removes an object of a bucket without versions; whether there was one. Its tail goes to the garbage collector.
 
-    S3Error PreconditionFailed, or NoSuchKey for If-Match without an object; NotImplemented in versioned buckets.
+    S3Error PreconditionFailed, or NoSuchKey for If-Match without an object.
     """
-    require_unversioned(bucket)
     if version_id not in ("", "null"):
         return False  # an unversioned bucket holds no such version
     while True:
@@ -37,30 +37,42 @@ async def delete(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", co
             return False
         if conditions is not None and conditions.idtag is not None and state.idtag != conditions.idtag:
             raise S3Error("PreconditionFailed")
-        with await note_old_tail(gw, state):
-            done = await _remove(gw, state)
+        done = await remove_object(gw, state)
         if done is not None:
             return done
 
 
-async def _remove(gw: Gateway, state: ObjectState) -> bool | None:
-    """Removes the object in this state; False if it is gone, None if it changed."""
-    change = await IndexChange.prepare(gw, state.bucket, IndexKey.of(state.key), delete=True, tag="_" + gw.new_tag())
-    op = WriteOp().cmpxattr(IDTAG, state.idtag).call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
-    try:
-        version = (await state.head_pool.write(state.head_oid, op, locator=state.head_locator)).version
-    except (store_errors.TimedOut, store_errors.Unavailable):
-        raise  # it may be removed: the entry stays in doubt, and listings ask the head
-    except store_errors.NotFound:
-        await change.cancel()
-        return False  # another delete was faster, and ends its own change of the index
-    except store_errors.Cancelled:
-        await change.cancel()
-        return None  # replaced or changed since it was read
-    except BaseException:
-        await change.cancel()
-        raise
-    # With the version of the removal: an object that was written since keeps its entry.
-    await change.complete(state.head_pool.pool_id, version, DirEntryMeta(category=0, mtime=time.time_ns()))
-    await free_tail(gw, state)
-    return True
+async def remove_object(gw: Gateway, state: ObjectState, guard: Mapping[str, bytes] | None = None) -> bool | None:
+    """Removes an object, or a version, in this state; False if it is gone, None if it or an xattr of ``guard`` changed.
+
+    What a versioned key's head says of its versions stays.
+    """
+    with await note_old_tail(gw, state):
+        change = await IndexChange.prepare(gw, state.bucket, IndexKey.of(state.key, state.instance), delete=True, tag="_" + gw.new_tag())
+        op = WriteOp().cmpxattr(IDTAG, state.idtag)
+        for name, value in (guard or {}).items():
+            op.cmpxattr(name, value)
+        op.call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
+        try:
+            version = (await state.head_pool.write(state.head_oid, op, locator=state.head_locator)).version
+        except (store_errors.TimedOut, store_errors.Unavailable):
+            raise  # it may be removed: the entry stays in doubt, and listings ask the head
+        except store_errors.NotFound:
+            await change.cancel()
+            return False  # another delete was faster, and ends its own change of the index
+        except store_errors.Cancelled:
+            await change.cancel()
+            return None  # replaced or changed since it was read
+        except BaseException:
+            await change.cancel()
+            raise
+        # With the version of the removal: an object that was written since keeps its entry.
+        await change.complete(state.head_pool.pool_id, version, DirEntryMeta(category=0, mtime=time.time_ns()))
+        await free_tail(gw, state)
+        return True
+
+
+async def forget_version(gw: Gateway, bucket: Bucket, key: str, instance: str) -> None:
+    """Removes the index entry of a version whose object is gone."""
+    change = await IndexChange.prepare(gw, bucket, IndexKey.of(key, instance), delete=True, tag="_" + gw.new_tag())
+    await change.complete(-1, 0, DirEntryMeta(category=0, mtime=time.time_ns()))

@@ -20,6 +20,7 @@ from rgw.core.state import (
     ETAG,
     IDTAG,
     MANIFEST,
+    OLH_IDTAG,
     OLH_PREFIX,
     STORAGE_CLASS,
     TAIL_TAG,
@@ -55,6 +56,7 @@ class HeadWrite:
 
     ``expect``: the state that must still be there (copy onto itself); its tail then is kept. ``may_exist``: the head was, or may have been,
     written, hence its tail must stay. ``tag``: the new idtag, "": one is made. ``intent``: what covers the tail until the head is written.
+    ``instance``: the version that it is; ``announced``: what an overwritten head of a versioned key tells besides (rgw.core.olh).
     """
 
     bucket: Bucket
@@ -69,12 +71,8 @@ class HeadWrite:
     may_exist: bool = False
     tag: str = ""
     intent: OpenIntent | None = None
-
-
-def require_unversioned(bucket: Bucket) -> None:
-    """NotImplemented where a write would have to make a version."""
-    if bucket.versioning_enabled or bucket.versioning_suspended:
-        raise S3Error("NotImplemented", "writing to versioned buckets is not implemented yet")
+    instance: str = ""
+    announced: dict[str, bytes] = field(default_factory=dict)
 
 
 def with_acl(attrs: dict[str, bytes], owner: UserInfo | None) -> dict[str, bytes]:
@@ -99,12 +97,12 @@ def entry_meta(attrs: dict[str, bytes], size: int, mtime: int) -> DirEntryMeta:
     )
 
 
-async def existing_head(gw: Gateway, bucket: Bucket, key: str) -> ObjectState | None:
-    """The head as it stands now, None if there is none."""
+async def existing_head(gw: Gateway, bucket: Bucket, key: str, instance: str = "") -> ObjectState | None:
+    """The head of a key, or of one of its versions, as it stands now, None if there is none."""
     try:
-        return await load(gw, bucket, key, raw=True)
+        return await load(gw, bucket, key, instance, raw=True)
     except S3Error as error:
-        if error.code != "NoSuchKey":
+        if error.code not in ("NoSuchKey", "NoSuchVersion"):
             raise
         return None
 
@@ -133,31 +131,31 @@ async def note_old_tail(gw: Gateway, state: ObjectState) -> AbstractContextManag
     return intent
 
 
-async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
+async def write_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     """Writes a head. Returns its state and whether it won: if another write was faster, an unconditional one counts as overwritten at once.
 
     S3Error PreconditionFailed if the conditions do not hold. Unless ``write.may_exist`` is set afterwards, the caller still owns the tail.
     """
     with ExitStack() as old_tails:
-        return await _put_head(gw, write, old_tails)
+        return await _write_head(gw, write, old_tails)
 
 
-async def _put_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tuple[ObjectState, bool]:
-    require_unversioned(write.bucket)
+async def _write_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tuple[ObjectState, bool]:
     tag = write.tag or gw.new_tag()
     tail_tag = (with_nul(tag) if write.tail_tag is None else write.tail_tag).decode("utf-8", "surrogateescape")
     existing = write.expect
     noted: ObjectState | None = None
     conditional = write.conditions is not None and write.conditions.any
     if conditional:
-        existing = existing or await existing_head(gw, write.bucket, write.key)
+        existing = existing or await existing_head(gw, write.bucket, write.key, write.instance)
         check(write.conditions, shown_etag(existing))
-    preparing = IndexChange.prepare(gw, write.bucket, IndexKey.of(write.key), delete=False, tag=tag)
+    preparing = IndexChange.prepare(gw, write.bucket, IndexKey.of(write.key, write.instance), delete=False, tag=tag)
     found: ObjectState | BaseException | None = existing
     if conditional or existing is not None:
         change = await preparing
     else:  # what there is to overwrite is looked up meanwhile
-        prepared, found = await asyncio.gather(preparing, existing_head(gw, write.bucket, write.key), return_exceptions=True)
+        prepared, found = await asyncio.gather(
+            preparing, existing_head(gw, write.bucket, write.key, write.instance), return_exceptions=True)
         if isinstance(prepared, BaseException):
             raise prepared
         change = prepared
@@ -174,7 +172,7 @@ async def _put_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tupl
                 state = await _write_once(gw, write, tag, existing)
                 break
             except (store_errors.Exists, store_errors.Cancelled):
-                before, existing = existing, await existing_head(gw, write.bucket, write.key)
+                before, existing = existing, await existing_head(gw, write.bucket, write.key, write.instance)
                 if conditional:
                     check(write.conditions, shown_etag(existing))
                     continue
@@ -201,7 +199,7 @@ def _size(attrs: dict[str, bytes], manifest: ObjManifest) -> int:
 def _state(write: HeadWrite, gw: Gateway, tag: str, mtime: int, place: ObjectState) -> ObjectState:
     attrs = _attrs(write, tag)
     return ObjectState(
-        bucket=write.bucket, key=write.key, version_id="", size=_size(attrs, write.manifest), mtime=mtime, attrs=attrs, manifest=write.manifest,
+        bucket=write.bucket, key=write.key, version_id=write.instance, instance=write.instance, size=_size(attrs, write.manifest), mtime=mtime, attrs=attrs, manifest=write.manifest,
         head_pool=place.head_pool, head_oid=place.head_oid, head_locator=place.head_locator, head_size=len(write.data or b""),
         parts=part_ranges(write.manifest),
     )
@@ -216,7 +214,7 @@ def _attrs(write: HeadWrite, tag: str) -> dict[str, bytes]:
 async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectState | None) -> ObjectState:
     marker = write.bucket.marker
     ioctx = await places.head_pool(gw, write.bucket)
-    oid, locator = names.raw_name(marker, write.key), names.locator(marker, write.key)
+    oid, locator = names.raw_name(marker, write.key, write.instance), names.locator(marker, write.key)
     mtime = time.time_ns()
     op = WriteOp(mtime=mtime)
     if existing is None:
@@ -225,6 +223,8 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
         op.cmpxattr(IDTAG, existing.idtag).create().call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
     attrs = _attrs(write, tag)
     op.setxattrs(attrs)
+    if existing is not None and OLH_IDTAG in existing.attrs:
+        op.cmpxattr(OLH_IDTAG, existing.attrs[OLH_IDTAG]).setxattrs(write.announced)
     if write.data is not None:
         op.write_full(write.data)
     if write.intent is not None:
@@ -234,7 +234,7 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
         version = (await ioctx.write(oid, op, locator=locator)).version
     except (store_errors.TimedOut, store_errors.Unavailable):
         # The write may have happened: look. If it did not (yet), its tail stays, for losing data is worse than leaking some.
-        found = await existing_head(gw, write.bucket, write.key)
+        found = await existing_head(gw, write.bucket, write.key, write.instance)
         if found is None or found.idtag != attrs[IDTAG]:
             raise
         version = found.version
@@ -247,7 +247,7 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
         write.may_exist = False
         raise
     return ObjectState(
-        bucket=write.bucket, key=write.key, version_id="", size=_size(attrs, write.manifest), mtime=mtime, attrs=attrs, manifest=write.manifest,
+        bucket=write.bucket, key=write.key, version_id=write.instance, instance=write.instance, size=_size(attrs, write.manifest), mtime=mtime, attrs=attrs, manifest=write.manifest,
         head_pool=ioctx, head_oid=oid, head_locator=locator, version=version, head_size=len(write.data or b""),
         parts=part_ranges(write.manifest),
     )

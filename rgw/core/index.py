@@ -120,8 +120,10 @@ class BucketIndex:
         """Takes a prepared change back."""
         await self.complete(OP_CANCEL, tag, key, remove=remove)
 
-    async def call(self, shard_key: str, make_call: Any) -> WriteResult:
+    async def call(self, shard_key: str, make_call: Any, expected: tuple[bytes, bytes] | None = None) -> WriteResult:
         """Runs a class call that changes the shard of ``shard_key``, guarded. ``make_call`` is a ClassCall, or makes one for each try.
+
+        ``expected``: a key and its value (b"": none) that the shard must hold, else Cancelled.
 
         NotFound is the class method's own. S3Error NoSuchBucket if the bucket is gone, SlowDown if a reshard takes too long.
         """
@@ -132,6 +134,8 @@ class BucketIndex:
             op = WriteOp().assert_exists().cmpxattr(STATE, state)
             if not state:
                 op.call(_GUARD)
+            if expected is not None:
+                op.omap_cmp(*expected)
             op.call(call)
             if state:
                 op.omap_set(marks(call, self._gateway.cluster.instance_id))

@@ -175,9 +175,9 @@ class Intents:
         return self._new(replace(
             self._about(TAIL, bucket, key), head_pool=head_pool, head_oid=head_oid, head_locator=locator, pool=pool, manifest=manifest, tag=tag))
 
-    def references(self, bucket: Bucket, key: str, pool: str, manifest: bytes, tag: str) -> OpenIntent:
-        """For references under ``tag`` on the tails of a manifest."""
-        return self._new(replace(self._about(REFERENCES, bucket, key), pool=pool, manifest=manifest, tag=tag))
+    def references(self, bucket: Bucket, key: str, pool: str, manifest: bytes, tag: str, instance: str = "") -> OpenIntent:
+        """For references under ``tag`` on the tails of a manifest. ``instance``: of the version that will hold them."""
+        return self._new(replace(self._about(REFERENCES, bucket, key), pool=pool, manifest=manifest, tag=tag, instance=instance))
 
     def part(self, bucket: Bucket, key: str, upload_id: str, meta: tuple[str, str], number: int, pool: str, prefixes: list[str]) -> OpenIntent:
         """For a part of an upload whose ``.meta`` is ``meta`` (pool, name). The part's first object bears ``mark`` as xattr MARK."""

@@ -13,7 +13,7 @@ from rgw.core.complete import AttrsOf, CompletedPart
 from rgw.core.conditions import Conditions
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
-from rgw.core.head import entry_meta, require_unversioned, with_acl
+from rgw.core.head import entry_meta, with_acl
 from rgw.core.indexed import IndexChange
 from rgw.core.part_copy import copy_part
 from rgw.core.parts import PartWriter
@@ -65,7 +65,6 @@ class Multipart:
 
     async def create(self, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes]) -> str:
         """Starts an upload and returns its id. ``attrs`` become the object's; the ACL among them names the owner."""
-        require_unversioned(bucket)
         return await uncancelled(self._create(bucket, key, with_acl(attrs, owner)))
 
     async def _create(self, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> str:

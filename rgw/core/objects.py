@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from rgw.core import copy as copying
-from rgw.core import delete as deleting
-from rgw.core import reader
+from rgw.core import reader, versions
 from rgw.core.conditions import Conditions
 from rgw.core.finish import uncancelled
-from rgw.core.head import entry_meta, require_unversioned, with_acl
+from rgw.core.head import entry_meta, with_acl
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.reader import ObjectChanged
-from rgw.core.state import IDTAG, ObjectState, load, with_nul
+from rgw.core.state import IDTAG, OLH_PREFIX, ObjectState, load, with_nul
+from rgw.core.versions import Deleted
 from rgw.core.writer import ObjectWriter
 from rgw.errors import S3Error
 from rgw.formats.user import UserInfo
@@ -56,9 +56,11 @@ class Objects:
         """A writer for a new object. ``attrs`` are raw xattrs; without an ACL among them the owner's private one is set."""
         return ObjectWriter(self._gw, bucket, key, with_acl(attrs or {}, owner))
 
-    async def delete(self, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None) -> bool:
-        """Removes an object; whether there was one."""
-        return await uncancelled(deleting.delete(self._gw, bucket, key, version_id, conditions))
+    async def delete(
+        self, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None, owner: UserInfo | None = None,
+    ) -> Deleted:
+        """Removes an object or a version, or puts a delete marker of ``owner`` (the bucket's without) on top; what it did."""
+        return await uncancelled(versions.delete(self._gw, bucket, key, version_id, conditions, owner))
 
     async def copy(
         self, src: ObjectState, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes] | None = None,
@@ -76,7 +78,6 @@ class Objects:
 
     async def set_attrs(self, state: ObjectState, changes: Mapping[str, bytes | None]) -> ObjectState:
         """Sets or removes xattrs of the head, data untouched. S3Error NoSuchKey if it vanished, OperationAborted if it keeps changing."""
-        require_unversioned(state.bucket)
         for _ in range(_SET_ATTRS_TRIES):
             done = await uncancelled(self._set_attrs_once(state, changes))
             if done is not None:
@@ -95,7 +96,7 @@ class Objects:
                 attrs[name] = value
             elif attrs.pop(name, None) is not None:
                 op.rmxattr(name)
-        op.setxattrs(attrs)
+        op.setxattrs({name: value for name, value in attrs.items() if not name.startswith(OLH_PREFIX)})  # those change on their own
         change = await IndexChange.prepare(gw, state.bucket, IndexKey.of(state.key, state.instance), delete=False, tag=tag)
         done = False
         try:

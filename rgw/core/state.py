@@ -34,6 +34,8 @@ LONGEST_ID = 128  # of a version or an upload; RADOS refuses the names that absu
 OLH_PREFIX = "user.rgw.olh."
 OLH_INFO = "user.rgw.olh.info"
 OLH_IDTAG = "user.rgw.olh.idtag"
+OLH_VER = "user.rgw.olh.ver"
+OLH_PENDING = "user.rgw.olh.pending."
 PARTS = "user.rgw.x-pyrgw-parts"  # "number:size number:size ..." + NUL, where the manifest cannot tell the parts
 PREFIX = "user.rgw."
 
@@ -208,17 +210,18 @@ def format_parts(parts: list[tuple[int, int]]) -> bytes:
 async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, prefetch: bool = False, raw: bool = False) -> ObjectState:
     """Reads an object's head in one round trip, with its first bytes if ``prefetch``; one more where versions must be followed.
 
-    NoSuchKey or NoSuchVersion if it is not there. ``raw``: the head as it is, without following the pointer of a versioned key.
+    NoSuchKey or NoSuchVersion if it is not there, MethodNotAllowed if the version is a delete marker. ``raw``: the head as it is, without
+    following the pointer of a versioned key. Else changes of versions that are announced there are finished first, as far as they came.
     """
-    missing = "NoSuchVersion" if version_id else "NoSuchKey"
     if len(version_id) > LONGEST_ID:
-        raise S3Error(missing, Key=key)
+        raise S3Error("NoSuchVersion", Key=key)
     instance = "" if version_id == "null" else version_id
     marker = bucket.marker
     ioctx = await places.head_pool(gw, bucket)
+    loc = names.locator(marker, key)
+    settled = False
     for _ in range(8):  # a version that is removed between the pointer and the look is looked up again
         oid = names.raw_name(marker, key, instance)
-        loc = "" if instance else names.locator(marker, key)
         op = ReadOp().getxattrs().stat()
         if prefetch:
             op.read(0, gw.options.rgw_max_chunk_size)
@@ -226,18 +229,44 @@ async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, p
             result = await ioctx.read(oid, op, locator=loc)
         except store_errors.NotFound:
             if version_id or not instance:
-                raise S3Error(missing, Key=key) from None
+                raise await _missing(bucket, key, version_id, raw) from None
             instance = ""
             continue
-        if not instance and not version_id and not raw and OLH_INFO in result.xattrs:
-            info = OlhInfo.decode(result.xattrs[OLH_INFO])
-            if info.removed:
-                raise S3Error(missing, Key=key)
-            if info.target.instance not in ("", "null"):
-                instance = info.target.instance
+        if not instance and not raw and OLH_IDTAG in result.xattrs:
+            if not settled and any(name.startswith(OLH_PENDING) for name in result.xattrs):
+                from rgw.core import olh  # which needs heads itself
+
+                settled = True
+                await olh.settle(gw, _from_result(bucket, key, "", "", ioctx, oid, loc, result, False))
                 continue
-        elif not instance and not raw and is_olh_only(result.xattrs):
-            raise S3Error(missing, Key=key)
-        shown = version_id or instance or ("null" if OLH_INFO in result.xattrs else "")
+            if not version_id and OLH_INFO in result.xattrs:
+                info = OlhInfo.decode(result.xattrs[OLH_INFO])
+                if info.removed:
+                    raise _deleted("NoSuchKey", key, info.target.instance)
+                if info.target.instance not in ("", "null"):
+                    instance = info.target.instance
+                    continue
+            if is_olh_only(result.xattrs):
+                raise await _missing(bucket, key, version_id, raw)
+        shown = version_id or instance or ("null" if bucket.versioned or OLH_INFO in result.xattrs else "")
         return _from_result(bucket, key, shown, instance, ioctx, oid, loc, result, prefetch)
     raise S3Error("ServiceUnavailable", "the object's versions change too fast")
+
+
+async def _missing(bucket: Bucket, key: str, version_id: str, raw: bool) -> S3Error:
+    """What to answer where there is no head: the version may be a delete marker, which has none."""
+    if not version_id:
+        return S3Error("NoSuchKey", Key=key)
+    if bucket.versioned and not raw:
+        from rgw.core import olh
+
+        if (await olh.look(bucket, key, "" if version_id == "null" else version_id)).is_marker:
+            return _deleted("MethodNotAllowed", key, version_id)
+    return S3Error("NoSuchVersion", Key=key)
+
+
+def _deleted(code: str, key: str, version_id: str) -> S3Error:
+    """The answer where a delete marker stands."""
+    error = S3Error(code, Key=key)
+    error.headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version_id or "null"}
+    return error

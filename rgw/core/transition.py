@@ -15,7 +15,7 @@ from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import plain_manifest
 from rgw.core.reader import ObjectChanged, read
-from rgw.core.state import COMPRESSION, IDTAG, MANIFEST, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, format_parts, with_nul
+from rgw.core.state import COMPRESSION, IDTAG, MANIFEST, OLH_PREFIX, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, format_parts, with_nul
 from rgw.core.stripes import StripeSink
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
@@ -96,7 +96,8 @@ class _Move:
     async def _switch(self) -> None:
         """Changes the head and its index entry over. S3Error OperationAborted if the head is not the one that was read."""
         state, idtag = self._state, with_nul(self._tag)
-        attrs = {**state.attrs, IDTAG: idtag, TAIL_TAG: idtag, MANIFEST: self._manifest().encode(), STORAGE_CLASS: self._class.encode()}
+        kept = {name: value for name, value in state.attrs.items() if not name.startswith(OLH_PREFIX)}  # those change on their own
+        attrs = {**kept, IDTAG: idtag, TAIL_TAG: idtag, MANIFEST: self._manifest().encode(), STORAGE_CLASS: self._class.encode()}
         if state.parts:
             attrs[PARTS] = format_parts([(number, size) for number, _, size in state.parts])
         op = WriteOp(mtime=state.mtime).assert_exists().cmpxattr(IDTAG, state.idtag).write_full(self._head)

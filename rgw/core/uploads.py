@@ -28,6 +28,7 @@ SUMS = b"ext.sum."          # checksums of a part: "<etag> <algorithm>=<base64> 
 INTENT = b"ext.ref."        # tails that a part copy takes references on
 FORMER = b"ext.old."        # records of parts that were replaced, until their data is freed
 CLOSING = "user.rgw.x-pyrgw-closing"  # set on .meta while the upload is completed or aborted: no part may be recorded
+NO_VERSION = b"1"  # its value, or the id of the version that the upload becomes
 CHECKSUM_PREFIX = "user.rgw.x-amz-checksum-"
 PAGE = 1000
 
@@ -62,8 +63,14 @@ class Upload:
         return text(self.attrs.get(STORAGE_CLASS))
 
     @property
+    def instance(self) -> str:
+        """The version that the upload becomes, chosen when it is closed."""
+        closing = self.attrs.get(CLOSING, NO_VERSION)
+        return "" if closing == NO_VERSION else closing.decode()
+
+    @property
     def final_obj(self) -> Obj:
-        return Obj(self.bucket.info.bucket, "", self.key, "")
+        return Obj(self.bucket.info.bucket, "", self.key, self.instance)
 
     def part_obj(self, prefix: str, number: int, stripe: int = 0) -> Obj:
         """The RADOS object of a part's stripe, as an rgw_obj."""

@@ -10,10 +10,11 @@ from rgw.core import places
 from rgw.core.conditions import Conditions
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
-from rgw.core.head import HeadWrite, put_head, require_unversioned
+from rgw.core.head import HeadWrite
 from rgw.core.manifest import gc_chain, plain_manifest, tails
 from rgw.core.state import ETAG, STORAGE_CLASS, ObjectState, text, with_nul
 from rgw.core.stripes import StripeSink
+from rgw.core.versions import new_instance, put_head
 from rgw.formats import names
 from rgw.formats.basics import Obj, PlacementRule
 from rgw.store import errors as store_errors
@@ -48,7 +49,6 @@ class ObjectWriter:
     """One object's body. ``complete`` or ``abort`` must be called; after a failed ``complete``, ``abort`` removes what was written."""
 
     def __init__(self, gw: Gateway, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> None:
-        require_unversioned(bucket)
         self._gw = gw
         self._bucket = bucket
         self._key = key
@@ -56,6 +56,7 @@ class ObjectWriter:
         self._rule = PlacementRule(bucket.info.placement_rule.name, text(attrs.get(STORAGE_CLASS)))
         self._pool = places.tail_pool_name(gw, self._rule)
         self._prefix = f".{random_text(31)}_"
+        self._instance = new_instance(bucket)
         self._head = b""
         self._tails: list[str] = []
         self._keep = False
@@ -69,10 +70,10 @@ class ObjectWriter:
             self._head = data
             if self._sink.size > len(data):  # a tail follows: its intent becomes durable while more of the body arrives
                 tag = with_nul(self._tag).decode()
-                self._intent = self._gw.intents.tails(self._bucket, self._key, self._pool, self._prefix, tag)
+                self._intent = self._gw.intents.tails(self._bucket, self._key, self._pool, self._prefix, tag, self._instance)
                 self._intent.begin()
             return
-        oid = names.raw_name(self._bucket.marker, f"{self._prefix}{number}", "", "shadow")
+        oid = names.raw_name(self._bucket.marker, f"{self._prefix}{number}", self._instance, "shadow")
         self._tails.append(oid)
         ioctx = await self._gw.pool(self._pool)
         assert self._intent is not None
@@ -95,13 +96,14 @@ class ObjectWriter:
 
     async def _complete(self, etag: str, attrs: dict[str, bytes] | None, conditions: Conditions | None) -> ObjectState:
         options = self._gw.options
-        obj = Obj(self._bucket.info.bucket, "", self._key, "")
+        obj = Obj(self._bucket.info.bucket, "", self._key, self._instance)
         manifest = plain_manifest(
             obj, self._sink.size, len(self._head), options.rgw_max_chunk_size, options.rgw_obj_stripe_size, self._prefix, self._rule,
             places.bucket_rule(self._bucket),
         )
         merged = {**self._attrs, **(attrs or {}), ETAG: etag.encode()}
-        write = HeadWrite(self._bucket, self._key, merged, manifest, self._head, conditions=conditions, tag=self._tag, intent=self._intent)
+        write = HeadWrite(self._bucket, self._key, merged, manifest, self._head, conditions=conditions, tag=self._tag, intent=self._intent,
+                          instance=self._instance)
         try:
             state, won = await put_head(self._gw, write)
         finally:

@@ -1,0 +1,302 @@
+"""The pointer of a versioned key: which version is the current one (radosgw's OLH protocol; formats page, 5.11 and 3.7).
+
+The index decides: it links and unlinks versions and logs what is still to be done to RADOS objects. The plain head of the key, on which
+readers look, follows: ``user.rgw.olh.info`` names the current version, ``.ver`` the epoch of the log up to which it was brought.
+A change announces itself on the head (``.pending.<tag>``), changes the index, then applies the log to the head and trims it. Whoever
+meets an announcement applies the log too, so that a change whose gateway died after it reached the index is finished by the next reader.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rgw.core import places
+from rgw.core.delete import forget_version, remove_object
+from rgw.core.entropy import random_text
+from rgw.core.head import existing_head
+from rgw.core.index import IndexKey
+from rgw.core.reshard_marks import INSTANCE, OLH
+from rgw.core.state import IDTAG, OLH_IDTAG, OLH_INFO, OLH_PENDING, OLH_VER, ObjectState
+from rgw.errors import S3Error
+from rgw.formats import cls_rgw, names
+from rgw.formats.basics import Obj
+from rgw.formats.index import DirEntry, DirEntryMeta, OlhEntry, OlhLogEntry
+from rgw.formats.obj import OlhInfo, OlhPendingInfo
+from rgw.store import classes
+from rgw.store import errors as store_errors
+from rgw.store.classcall import ClassCall
+from rgw.store.interface import ReadOp, WriteOp
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+_LINK, _UNLINK, _REMOVE = 1, 2, 3  # operations of the log
+_VERSIONED_OP = 1  # index log flag
+_DELETE_MARKER, _VER_MARKER = 4, 8  # flags of an entry
+_TRIES = 100  # radosgw's own
+
+
+class Moved(Exception):
+    """The key's versions are not what the caller expected: look again."""
+
+
+@dataclass(slots=True)
+class Look:
+    """What the index tells of a key: ``entry`` of the version asked for, ``olh`` of the whole key, ``olh_raw`` as it is stored."""
+
+    entry: DirEntry | None
+    olh: OlhEntry | None
+    olh_raw: bytes
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether the version is a delete marker."""
+        return self.entry is not None and bool(self.entry.flags & _DELETE_MARKER)
+
+
+async def look(bucket: Bucket, key: str, instance: str = "") -> Look:
+    """Reads a version's entry ("": the null version's) and the key's OLH entry at one instant. S3Error NoSuchBucket."""
+    name = names.index_name(key).encode("utf-8", "surrogateescape")
+    by_instance = INSTANCE + name + b"\0i" + instance.encode("utf-8", "surrogateescape")
+    wanted = [OLH + name, by_instance] if instance else [OLH + name, by_instance + b"\0d", by_instance, name]
+    result = await bucket.index.read(key, ReadOp().assert_exists().omap_get_keys(wanted))
+    assert result.omap is not None
+    values = result.omap.values
+    raw = values.get(OLH + name, b"")
+    entry = None
+    for place in wanted[1:]:
+        if place in values:
+            entry = DirEntry.decode(values[place])
+            if not entry.flags & _VER_MARKER and (entry.exists or entry.flags & _DELETE_MARKER):
+                break
+            entry = None
+    return Look(entry, OlhEntry.decode(raw) if raw else None, raw)
+
+
+def new_op_tag() -> str:
+    """A tag whose order is that of time, in seconds."""
+    return f"{int(time.time()):016x}{random_text(16).lower()}"
+
+
+def announcement(op_tag: str) -> tuple[str, bytes]:
+    """The xattr by which a head tells of a change under way."""
+    return OLH_PENDING + op_tag, OlhPendingInfo(time=time.time_ns()).encode()
+
+
+async def _write_head(gw: Gateway, bucket: Bucket, key: str, op: WriteOp) -> None:
+    ioctx = await places.head_pool(gw, bucket)
+    await ioctx.write(names.raw_name(bucket.marker, key), op, locator=names.locator(bucket.marker, key))
+
+
+async def announce(gw: Gateway, bucket: Bucket, key: str, op_tag: str) -> str:
+    """Makes the key's head tell that a change is under way; makes the head if there is none. Returns the head's own tag."""
+    name, value = announcement(op_tag)
+    for _ in range(_TRIES):
+        head = await existing_head(gw, bucket, key)
+        tag = random_text(32).lower().encode()
+        fresh = {IDTAG: random_text(32).lower().encode(), OLH_IDTAG: tag, OLH_VER: b""}
+        if head is None:
+            op = WriteOp().create(exclusive=True).setxattrs(fresh)
+        elif OLH_IDTAG in head.attrs:
+            tag = head.attrs[OLH_IDTAG]
+            op = WriteOp(mtime=head.mtime).cmpxattr(OLH_IDTAG, tag)
+        else:  # an object from before versioning: it becomes the null version
+            info = OlhInfo(target=Obj(bucket.info.bucket, "", key, ""), removed=False)
+            op = WriteOp(mtime=head.mtime).cmpxattr(OLH_IDTAG, b"").cmpxattr(IDTAG, head.idtag).setxattrs({OLH_INFO: info.encode(), **fresh})
+        op.setxattr(name, value)
+        try:
+            await _write_head(gw, bucket, key, op)
+            return tag.decode()
+        except (store_errors.Cancelled, store_errors.Exists, store_errors.NotFound):
+            continue
+    raise S3Error("ServiceUnavailable", "the object's versions change too fast")
+
+
+async def _withdraw(gw: Gateway, bucket: Bucket, key: str, tag: str, op_tag: str) -> None:
+    """Takes an announcement back whose change the index refused."""
+    try:
+        head = await existing_head(gw, bucket, key)
+        if head is not None:
+            op = WriteOp(mtime=head.mtime).cmpxattr(OLH_IDTAG, tag.encode()).rmxattr(OLH_PENDING + op_tag)
+            await _write_head(gw, bucket, key, op)
+    except (store_errors.Cancelled, store_errors.NotFound):
+        log.debug("the head of %s was replaced", key)
+
+
+async def link(
+    gw: Gateway, bucket: Bucket, key: str, instance: str, *, marker: DirEntryMeta | None = None, op_tag: str = "", expected: bytes | None = None,
+) -> None:
+    """Makes a version the current one: one whose head and index entry stand, or with ``marker`` a new delete marker.
+
+    ``op_tag``: of an announcement that is made already. ``expected``: the key's OLH entry as it was seen; Moved if it is another one.
+    NotFound if the index has no such version, or if a delete marker would come upon another one.
+    """
+    place = IndexKey.of(key, instance)
+
+    def call(tag: str, op_tag: str) -> ClassCall:
+        return classes.BUCKET_LINK_OLH(cls_rgw.LinkOlhOp(
+            key=place.cls_key, olh_tag=tag, delete_marker=marker is not None, op_tag=op_tag, meta=marker or DirEntryMeta(), olh_epoch=0,
+            log_op=False, bilog_flags=_VERSIONED_OP, zones_trace=bucket.index.zones_trace))
+
+    await _change(gw, bucket, key, call, op_tag, expected)
+
+
+async def unlink(gw: Gateway, bucket: Bucket, key: str, instance: str, *, expected: bytes | None = None) -> None:
+    """Takes a version away for good; if it was the current one, the next older becomes that. Moved as in ``link``."""
+    place = IndexKey.of(key, instance)
+
+    def call(tag: str, op_tag: str) -> ClassCall:
+        return classes.BUCKET_UNLINK_INSTANCE(cls_rgw.UnlinkInstanceOp(
+            key=place.cls_key, op_tag=op_tag, olh_epoch=0, log_op=False, bilog_flags=_VERSIONED_OP, olh_tag=tag,
+            zones_trace=bucket.index.zones_trace))
+
+    await _change(gw, bucket, key, call, "", expected)
+
+
+async def _change(gw: Gateway, bucket: Bucket, key: str, call, op_tag: str, expected: bytes | None) -> None:  # type: ignore[no-untyped-def]
+    seen = None if expected is None else (OLH + names.index_name(key).encode("utf-8", "surrogateescape"), expected)
+    for _ in range(_TRIES):
+        op_tag = op_tag or new_op_tag()
+        tag = await announce(gw, bucket, key, op_tag)
+        try:
+            await bucket.index.call(key, call(tag, op_tag), expected=seen)
+            break
+        except store_errors.Cancelled:
+            await _withdraw(gw, bucket, key, tag, op_tag)
+            if seen is not None and (await look(bucket, key)).olh_raw != expected:
+                raise Moved from None
+            await _repair_head(gw, bucket, key, tag)
+            op_tag = ""
+        except store_errors.NotFound:
+            await _withdraw(gw, bucket, key, tag, op_tag)
+            raise
+    else:
+        raise S3Error("ServiceUnavailable", "the object's versions change too fast")
+    await apply_log(gw, bucket, key)
+
+
+async def _repair_head(gw: Gateway, bucket: Bucket, key: str, tag: str) -> None:
+    """The index knows the key under another tag than the head ``tag``: the head was lost and made anew, and is set right by the index."""
+    olh = (await look(bucket, key)).olh
+    if olh is None or not olh.exists or olh.tag == tag:
+        return
+    info = OlhInfo(target=Obj(bucket.info.bucket, "", key, olh.key.instance), removed=olh.delete_marker)
+    op = WriteOp().cmpxattr(OLH_IDTAG, tag.encode())
+    op.setxattrs({OLH_INFO: info.encode(), OLH_VER: str(olh.epoch).encode(), OLH_IDTAG: olh.tag.encode()})
+    try:
+        await _write_head(gw, bucket, key, op)
+    except (store_errors.Cancelled, store_errors.NotFound):
+        log.debug("the head of %s changed meanwhile", key)
+
+
+async def apply_log(gw: Gateway, bucket: Bucket, key: str) -> None:
+    """Brings the key's head and versions up to what the index logged, then trims the log. Others may do the same at the same time."""
+    for _ in range(_TRIES):
+        head = await existing_head(gw, bucket, key)  # before the log: a null version that is written later makes the head differ
+        if head is None or OLH_IDTAG not in head.attrs:
+            return
+        request = cls_rgw.ReadOlhLogOp(olh=IndexKey.of(key).cls_key, ver_marker=0, olh_tag=head.attrs[OLH_IDTAG].decode())
+        try:
+            reply = (await bucket.index.read(key, ReadOp().assert_exists().call(classes.BUCKET_READ_OLH_LOG(request)))).reply
+        except store_errors.Cancelled:
+            return  # the index has no such key, or under another tag: the next change sees to it
+        if not reply.log:
+            return
+        if await _apply(gw, head, reply.log) and not reply.truncated:
+            return
+    raise S3Error("ServiceUnavailable", "the object's versions change too fast")
+
+
+async def _apply(gw: Gateway, head: ObjectState, logged: dict[int, list[OlhLogEntry]]) -> bool:
+    """Applies a page of the log to the head that was read before it; False if the head changed meanwhile."""
+    bucket, key = head.bucket, head.key
+    last = max(logged)
+    stored = head.attrs.get(OLH_VER, b"")
+    if int(stored or b"0") > last:  # somebody applied it, and came only so far
+        await _trim(bucket, key, head, last)
+        return True
+    entries = [entry for epoch in sorted(logged) for entry in logged[epoch]]
+    update = WriteOp(mtime=head.mtime).cmpxattr(OLH_IDTAG, head.attrs[OLH_IDTAG]).cmpxattr(OLH_VER, stored)
+    update.setxattr(OLH_VER, str(last).encode())
+    final: OlhLogEntry | None = None
+    removed: dict[str, None] = {}
+    for entry in entries:
+        update.rmxattr(OLH_PENDING + entry.op_tag)
+        instance = "" if entry.key.instance == "null" else entry.key.instance
+        if entry.op == _REMOVE:
+            removed[instance] = None
+        else:
+            final = entry
+            if entry.op == _LINK and not entry.delete_marker:
+                removed.pop(instance, None)  # the null version was written again, in the old one's place
+    if final is not None and final.op == _LINK:
+        info = OlhInfo(target=Obj(bucket.info.bucket, "", key, final.key.instance), removed=final.delete_marker)
+        update.setxattr(OLH_INFO, info.encode())
+    try:
+        for instance in removed:
+            if not await _remove_version(gw, head, instance, stored):
+                return False
+        await _write_head(gw, bucket, key, update)
+    except (store_errors.Cancelled, store_errors.NotFound):
+        return False
+    await _trim(bucket, key, head, last)
+    if final is not None and final.op == _UNLINK:
+        await _drop_head(gw, head, last)
+    return True
+
+
+async def _remove_version(gw: Gateway, head: ObjectState, instance: str, ver: bytes) -> bool:
+    """Removes a version's object and index entry; False if the head, which holds the null version, changed since it was read."""
+    bucket, key = head.bucket, head.key
+    if not instance:
+        return await remove_object(gw, head, guard={OLH_VER: ver}) is not None
+    while True:
+        state = await existing_head(gw, bucket, key, instance)
+        if state is None:  # perhaps somebody died between the object and its entry
+            await forget_version(gw, bucket, key, instance)
+            return True
+        if await remove_object(gw, state) is not None:
+            return True
+
+
+async def _trim(bucket: Bucket, key: str, head: ObjectState, epoch: int) -> None:
+    request = cls_rgw.TrimOlhLogOp(olh=IndexKey.of(key).cls_key, ver=epoch, olh_tag=head.attrs[OLH_IDTAG].decode())
+    try:
+        await bucket.index.call(key, classes.BUCKET_TRIM_OLH_LOG(request))
+    except store_errors.Cancelled:
+        log.debug("the key %s has a new head by now", key)
+
+
+async def _drop_head(gw: Gateway, head: ObjectState, epoch: int) -> None:
+    """Nothing is left of the key: its head goes, unless a change is announced on it, and then its place in the index."""
+    bucket, key = head.bucket, head.key
+    op = WriteOp().cmpxattr(OLH_IDTAG, head.attrs[OLH_IDTAG]).cmpxattr(OLH_VER, str(epoch).encode())
+    op.call(classes.OBJ_CHECK_ATTRS_PREFIX(cls_rgw.CheckAttrsPrefixOp(check_prefix=OLH_PENDING, fail_if_exist=True))).remove()
+    try:
+        await _write_head(gw, bucket, key, op)
+        request = cls_rgw.ClearOlhOp(key=IndexKey.of(key).cls_key, olh_tag=head.attrs[OLH_IDTAG].decode())
+        await bucket.index.call(key, classes.BUCKET_CLEAR_OLH(request))
+    except (store_errors.Cancelled, store_errors.NotFound):
+        log.debug("the key %s is in use again", key)
+
+
+async def settle(gw: Gateway, head: ObjectState) -> None:
+    """Finishes what was announced on a head and came as far as the index; older announcements that did not are taken away."""
+    await apply_log(gw, head.bucket, head.key)
+    limit = time.time_ns() - gw.options.rgw_olh_pending_timeout_sec * 1_000_000_000
+    stale = [name for name, value in head.attrs.items() if name.startswith(OLH_PENDING) and OlhPendingInfo.decode(value).time < limit]
+    if not stale:
+        return
+    op = WriteOp(mtime=head.mtime).cmpxattr(OLH_IDTAG, head.attrs[OLH_IDTAG])
+    for name in stale:
+        op.rmxattr(name)
+    try:
+        await _write_head(gw, head.bucket, head.key, op)
+    except (store_errors.Cancelled, store_errors.NotFound):
+        log.debug("the head of %s was replaced", head.key)

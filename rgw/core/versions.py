@@ -1,0 +1,189 @@
+"""Objects of buckets with versions: writing, removing, and which version an object is; in buckets without, objects as they are.
+
+Where versioning is enabled, each write makes a RADOS object of its own, which is then linked as the current version; a delete puts a
+delete marker on top, which is an index entry only. Where it is suspended, both replace the null version, which is the key's plain head.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rgw.core import olh
+from rgw.core.conditions import Conditions, check
+from rgw.core.delete import delete_plain, remove_object
+from rgw.core.entropy import random_text
+from rgw.core.head import HeadWrite, existing_head, write_head
+from rgw.core.state import LONGEST_ID, OLH_PENDING, ObjectState, load
+from rgw.errors import S3Error
+from rgw.formats.index import DirEntryMeta
+from rgw.formats.user import UserInfo
+from rgw.store import errors as store_errors
+
+if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
+    from rgw.core.gateway import Gateway
+
+_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a delete did; false if there was nothing to remove. ``version_id``: of the version that was removed or the marker that was made."""
+
+    found: bool
+    version_id: str = ""
+    delete_marker: bool = False
+
+    def __bool__(self) -> bool:
+        return self.found
+
+
+def new_instance(bucket: Bucket) -> str:
+    """The id of a version to be; "" where a write makes no version of its own."""
+    return random_text(31) if bucket.versioning_enabled else ""
+
+
+def shown(instance: str) -> str:
+    """A version's id as clients see it."""
+    return instance or "null"
+
+
+async def current(gw: Gateway, bucket: Bucket, key: str) -> ObjectState | None:
+    """The current version, None if there is none or it is a delete marker."""
+    try:
+        return await load(gw, bucket, key)
+    except S3Error as error:
+        if error.code != "NoSuchKey":
+            raise
+        return None
+
+
+async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
+    """As ``rgw.core.head.write_head``; in a bucket with versions the object is the current version afterwards."""
+    bucket, key = write.bucket, write.key
+    if not (bucket.versioned or write.instance):
+        return await write_head(gw, write)
+    conditions, write.conditions = write.conditions, None
+    conditional = conditions is not None and conditions.any
+    if conditional:
+        state = await current(gw, bucket, key)
+        check(conditions, None if state is None else state.etag)
+    op_tag = ""
+    if not write.instance:
+        op_tag = olh.new_op_tag()
+        await _prepare_null(gw, write, op_tag)
+    state, won = await write_head(gw, write)
+    if not won:
+        return state, False  # the other write is the null version, and its gateway links it
+    try:
+        if conditional and write.instance:
+            await _link_if(gw, state, conditions)
+        else:
+            await olh.link(gw, bucket, key, write.instance, op_tag=op_tag)
+    except S3Error as error:
+        if error.code in ("PreconditionFailed", "NoSuchKey"):  # nobody has seen the version
+            await remove_object(gw, state)
+            write.may_exist = write.instance == ""
+        raise
+    except store_errors.NotFound:
+        raise S3Error("ServiceUnavailable", "the version was removed while it was written") from None
+    if not write.instance:
+        head = await existing_head(gw, bucket, key)
+        if head is None or not head.etag:  # a delete under way took it for the older null version
+            raise S3Error("ServiceUnavailable", "the version was removed while it was written")
+    state.version_id = shown(write.instance)
+    return state, True
+
+
+async def link_again(gw: Gateway, state: ObjectState) -> ObjectState:
+    """For an object whose writer died after its head was written: makes it the current version unless the index has it in its listing."""
+    bucket, key = state.bucket, state.key
+    if bucket.versioned or state.instance:
+        seen = await olh.look(bucket, key, state.instance)
+        if seen.entry is not None and not seen.entry.versioned_epoch:
+            await olh.link(gw, bucket, key, state.instance)
+        state.version_id = shown(state.instance)
+    return state
+
+
+async def _prepare_null(gw: Gateway, write: HeadWrite, op_tag: str) -> None:
+    """What the log says of the null version must be done before it is written anew."""
+    head = await existing_head(gw, write.bucket, write.key)
+    if head is not None and any(name.startswith(OLH_PENDING) for name in head.attrs):
+        await olh.settle(gw, head)
+    name, value = olh.announcement(op_tag)
+    write.announced = {name: value}
+
+
+async def _link_if(gw: Gateway, state: ObjectState, conditions: Conditions | None) -> None:
+    """Links a version if the conditions hold of the one that it replaces at that very moment."""
+    bucket, key = state.bucket, state.key
+    for _ in range(_TRIES):
+        seen = await olh.look(bucket, key)
+        before = await current(gw, bucket, key)
+        check(conditions, None if before is None else before.etag)
+        if (await olh.look(bucket, key)).olh_raw != seen.olh_raw:
+            continue
+        try:
+            await olh.link(gw, bucket, key, state.instance, expected=seen.olh_raw)
+            return
+        except olh.Moved:
+            continue
+    raise S3Error("OperationAborted")
+
+
+async def delete(
+    gw: Gateway, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None, owner: UserInfo | None = None,
+) -> Deleted:
+    """Removes an object or a version; without version id, in a bucket with versions, puts a delete marker of ``owner`` on top.
+
+    S3Error PreconditionFailed, or NoSuchKey for If-Match without an object.
+    """
+    if not bucket.versioned:
+        return Deleted(await delete_plain(gw, bucket, key, version_id, conditions))
+    if version_id:
+        return await _delete_version(gw, bucket, key, version_id, conditions)
+    return await _add_marker(gw, bucket, key, conditions, owner)
+
+
+async def _delete_version(gw: Gateway, bucket: Bucket, key: str, version_id: str, conditions: Conditions | None) -> Deleted:
+    if len(version_id) > LONGEST_ID:
+        return Deleted(False, version_id)
+    instance = "" if version_id == "null" else version_id
+    seen = await olh.look(bucket, key, instance)
+    state = None if seen.entry is None or seen.is_marker else await existing_head(gw, bucket, key, instance)
+    check(conditions, None if state is None else state.etag)
+    if seen.entry is None:
+        return Deleted(False, version_id)
+    if conditions is not None and conditions.idtag is not None and (state is None or state.idtag != conditions.idtag):
+        raise S3Error("PreconditionFailed")
+    await olh.unlink(gw, bucket, key, instance)
+    return Deleted(True, version_id, seen.is_marker)
+
+
+async def _add_marker(gw: Gateway, bucket: Bucket, key: str, conditions: Conditions | None, owner: UserInfo | None) -> Deleted:
+    user, name = (owner.user_id.text(), owner.display_name) if owner is not None else (bucket.owner.text(), bucket.acl.owner.display_name)
+    for _ in range(_TRIES):
+        expected = None
+        if conditions is not None:
+            expected = (await olh.look(bucket, key)).olh_raw
+            state = await current(gw, bucket, key)
+            check(conditions, None if state is None else state.etag)
+            if conditions.idtag is not None and (state is None or state.idtag != conditions.idtag):
+                raise S3Error("PreconditionFailed")
+            if (await olh.look(bucket, key)).olh_raw != expected:
+                continue
+        instance = new_instance(bucket)
+        meta = DirEntryMeta(mtime=time.time_ns(), owner=user, owner_display_name=name)
+        try:
+            await olh.link(gw, bucket, key, instance, marker=meta, expected=expected)
+            return Deleted(True, shown(instance), True)
+        except olh.Moved:
+            continue
+        except store_errors.NotFound:  # the index keeps no delete marker on top of another one
+            seen = (await olh.look(bucket, key)).olh
+            if seen is not None and seen.exists and seen.delete_marker:
+                return Deleted(True, shown(seen.key.instance), True)
+    raise S3Error("OperationAborted")
