@@ -49,6 +49,7 @@ class Handler:
         resource, op_name, status = "", "-", 500
         body: BodyReader | None = None
         req: Request | None = None
+        result: Result | None = None
         response: web.StreamResponse | None = None
         charge: Charge = []
         try:
@@ -100,7 +101,7 @@ class Handler:
             return self._refuse(request, request_id, S3Error("InternalError"), resource, body)
         finally:
             if req is not None and body is not None:                                   # account
-                account(req, op_name, status, response.body_length if response is not None else 0, body.received, charge)
+                account(req, op_name, status, _sent(result, response), body.received, charge)
             self.access_log.add(request_id, op_name, request.method, resource, status, (time.perf_counter() - started) * 1000)   # log
 
     def _refuse(self, request: web.BaseRequest, request_id: str, error: S3Error, resource: str, body: BodyReader | None) -> Reply:
@@ -122,13 +123,12 @@ class Handler:
             response = web.StreamResponse(status=result.status, headers=headers)
             response.content_length = result.length
             await response.prepare(request)
-            sent = 0
             try:
                 async for piece in result.stream:
                     await response.write(piece)
-                    sent += len(piece)
-                if sent != result.length:
-                    raise RuntimeError(f"{sent} of {result.length} bytes")
+                    result.sent += len(piece)
+                if result.sent != result.length:
+                    raise RuntimeError(f"{result.sent} of {result.length} bytes")
             except ConnectionError:
                 raise
             except Exception as error:  # too late for an error document: the broken connection tells
@@ -174,6 +174,13 @@ class Handler:
 
     def _headers(self, request_id: str) -> dict[str, str]:
         return {"x-amz-request-id": request_id, "x-amz-id-2": self._host_id, "Date": http_date(int(time.time())), "Server": "pyrgw"}
+
+
+def _sent(result: Result | None, response: web.StreamResponse | None) -> int:
+    """Bytes of the reply's body, also of one that broke off."""
+    if result is not None and result.stream is not None:
+        return result.sent
+    return response.body_length if response is not None else 0
 
 
 def _view(request: web.BaseRequest) -> RequestView:

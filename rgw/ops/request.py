@@ -92,7 +92,7 @@ class Rows:
 class Result:
     """A reply. ``data`` is a body that is there already, ``stream`` one of ``length`` bytes, ``xml`` a tree of (name, text or children or Rows).
 
-    ``later`` makes a slow reply: 200 at once if need be, the tree when it is there.
+    ``sent`` tells how much of ``stream`` went out. ``later`` makes a slow reply: 200 at once if need be, the tree when it is there.
     """
 
     status: int = 200
@@ -102,3 +102,4 @@ class Result:
     stream: AsyncIterator[bytes] | None = None
     length: int = 0
     later: Awaitable[tuple[str, Any]] | None = None
+    sent: int = 0

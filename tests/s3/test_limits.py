@@ -75,6 +75,8 @@ async def test_usage(s3):
     uid = (await s3.gw.users.get_by_access_key(s3.access_key)).user_id.text()
     await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"x" * 1000)
     await ask(s3, "PUT", path(s3, "raw"), {}, b"y" * 500)
+    await s3.run("put_object", Bucket=s3.bucket, Key="big", Body=b"x" * 3 * MIB)
+    (await s3.run("get_object", Bucket=s3.bucket, Key="big"))["Body"].read()
     for _ in range(2):
         (await s3.run("get_object", Bucket=s3.bucket, Key="k"))["Body"].read()
     await s3.run("head_object", Bucket=s3.bucket, Key="k")
@@ -85,8 +87,8 @@ async def test_usage(s3):
     found = {entry.bucket: entry for entry in await s3.gw.usage.read(uid)}
     assert set(found) == {"", s3.bucket, "-"}
     got = found[s3.bucket].categories
-    assert (got["get_obj"].ops, got["get_obj"].successful_ops, got["get_obj"].bytes_sent) == (3, 3, 2000)
-    assert got["put_obj"].ops == 2 and got["put_obj"].bytes_received >= 1500
+    assert (got["get_obj"].ops, got["get_obj"].successful_ops, got["get_obj"].bytes_sent) == (4, 4, 2000 + 3 * MIB)
+    assert got["put_obj"].ops == 3 and got["put_obj"].bytes_received >= 1500
     assert (found["-"].categories["get_obj"].ops, found["-"].categories["get_obj"].successful_ops) == (1, 0)
     assert found["-"].categories["get_obj"].bytes_sent > 100 and found[""].categories["list_buckets"].bytes_sent > 100
     await s3.gw.usage.trim(uid)
