@@ -115,7 +115,7 @@ class CephCluster:
         (self.folder / "rgw.peer").mkdir(exist_ok=True)
         with open(self.conf, "a") as conf:
             conf.write(f"[client.rgw.peer]\nrgw frontends = beast port={self.radosgw_port} tcp_nodelay=1\nrgw data = {self.folder}/rgw.peer\n"
-                       "rgw crypt require ssl = false\nrgw enable ops log = false\ndebug rgw = 0\ndebug ms = 0\n")
+                       "rgw crypt require ssl = false\nrgw enable ops log = false\nrgw usage log tick interval = 1\ndebug rgw = 0\ndebug ms = 0\n")
         return self.restart_radosgw()
 
     def restart_radosgw(self) -> str:
