@@ -22,6 +22,7 @@ from rgw.frontend.accesslog import AccessLog
 from rgw.frontend.accounting import account
 from rgw.frontend.admin import AdminApi
 from rgw.frontend.body import BodyReader
+from rgw.frontend.protocol import Protocol
 from rgw.frontend.reply import Reply
 from rgw.ops import access
 from rgw.ops.attrs import http_date
@@ -29,6 +30,7 @@ from rgw.ops.request import Request, Result
 from rgw.store import errors as store_errors
 
 log = logging.getLogger("rgw.frontend")
+_READ_AHEAD = 256 << 10  # bytes of a body that may wait to be taken
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
 
 
@@ -212,7 +214,7 @@ def _store_refusal(error: BaseException) -> S3Error:
 
 def make_app(gateway: Gateway) -> web.Server:
     """A low-level server whose instances are protocols for ``loop.create_server``."""
-    return web.Server(Handler(gateway), access_log=None, auto_decompress=False)
+    return web.Server(Handler(gateway), access_log=None, auto_decompress=False, read_bufsize=_READ_AHEAD)
 
 
 class Server:
@@ -220,7 +222,7 @@ class Server:
 
     def __init__(self, gateway: Gateway) -> None:
         self._handler = Handler(gateway)
-        self._server = web.Server(self._count, access_log=None, auto_decompress=False)  # objects are kept as sent
+        self._server = web.Server(self._count, access_log=None, auto_decompress=False, read_bufsize=_READ_AHEAD)  # objects are kept as sent
         self._active = 0
         self._quiet = asyncio.Event()  # set while stopping, once no request is under way
         self._listeners: list[asyncio.Server] = []
@@ -228,7 +230,11 @@ class Server:
     async def start(self, sockets: list[socket.socket], tls: ssl.SSLContext | None = None) -> None:
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            self._listeners.append(await loop.create_server(self._server, sock=sock, ssl=tls, backlog=1024))
+            self._listeners.append(await loop.create_server(self._connection, sock=sock, ssl=tls, backlog=1024))
+
+    def _connection(self) -> Protocol:
+        return Protocol(self._server, loop=asyncio.get_running_loop(), access_log=None, auto_decompress=False,  # objects are kept as sent
+                        read_bufsize=_READ_AHEAD)
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1

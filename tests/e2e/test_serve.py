@@ -125,6 +125,7 @@ def _certificate(folder: Path) -> tuple[str, str]:
     return str(folder / "cert.pem"), str(folder / "key.pem")
 
 
+@pytest.mark.parametrize("start", ["embedded"], indirect=True)  # no matter of the store
 def test_tls(start: Start, tmp_path: Path) -> None:
     cert, key = _certificate(tmp_path)
     gateway = start("--tls-cert", cert, "--tls-key", key, scheme="https")
@@ -149,6 +150,7 @@ def test_tls_arguments_go_together(tmp_path: Path) -> None:
         assert done.returncode in (1, 2) and "Error" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("start", ["embedded"], indirect=True)  # no matter of the store
 def test_several_addresses(start: Start) -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
