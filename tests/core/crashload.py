@@ -13,6 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from rgw.core import multipart, objects  # noqa: F401  (before the fork, not after each)
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.errors import S3Error
