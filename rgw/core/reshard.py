@@ -40,7 +40,8 @@ MAX_SHARDS = 65521
 NOT_RESHARDING, IN_PROGRESS, DONE = 0, 1, 2  # of a shard's header and of a bucket's instance
 
 _NOTES = "gw.reshards"  # in the reshard namespace: omap of ReshardEntry, one for each reshard of ours that is under way
-_FEW_MARKS = 50         # so many are taken over while the bucket is blocked
+_FEW_MARKS = 50         # so many are taken over while the bucket is blocked,
+_MANY_MARKS = 400       # or so many, where writers are as fast as the catching up
 _MAX_ROUNDS = 100       # of catching up, should writers be faster
 _MAX_BLOCKS = 5         # attempts to end a reshard while somebody changes the old index unmarked
 _COND_EQ = 1            # of the class version
@@ -285,13 +286,16 @@ class _Run:
     async def _switch(self) -> float:
         instance: SystemObject | None = None
         for _ in range(_MAX_BLOCKS):
+            before = _MANY_MARKS
             for _ in range(_MAX_ROUNDS):
                 self._lock.check()
-                if await self._copy.catch_up() < _FEW_MARKS:
+                marks = await self._copy.catch_up()
+                if marks < _FEW_MARKS or (marks < _MANY_MARKS and marks > before * 0.7):
                     break
+                before = marks
             instance = instance or await self._new_instance(None)
             self._step("caught up")
-            before = time.monotonic()
+            started = time.monotonic()
             await self._mark_old(self._copying, self._blocked)
             for shard in self._copy.old:
                 shard.counted += 1  # the block itself
@@ -300,7 +304,7 @@ class _Run:
                 self._step("drained")
                 self._made_from = await self._new_instance(instance)
                 await self._point_to_new()
-                return time.monotonic() - before
+                return time.monotonic() - started
             log.info("bucket %s: its index was changed by others while it was copied, comparing", self._bucket.name)
             await self._mark_old(self._blocked, self._copying)
             await self._copy.begin()

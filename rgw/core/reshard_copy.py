@@ -17,8 +17,11 @@ from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 _BLOCK_SIZE = 4096  # statistics count whole blocks of this size
 _U64 = (1 << 64) - 1
-_MARKS = 1000       # marks looked at in one go
+_MARKS = 200        # marks looked at in one go: more would hold up the event loop
+_AT_ONCE = 4        # shards that are caught up with at the same time
+_LOOK = 0.25        # seconds between looks whether anybody writes
 _BUFFERED = 16384   # entries kept for all new shards together before they are written
+_WRITTEN = 128      # entries written in one operation
 _CONCURRENCY = 16
 
 Pairs = dict[bytes, bytes]
@@ -81,7 +84,10 @@ class OldShard:
 
 
 class IndexCopy:
-    """One copy. ``state`` is what the old shards bear while it goes on; ``rest`` seconds of pause follow each second of copying."""
+    """One copy. ``state`` is what the old shards bear while it goes on.
+
+    While somebody writes to the bucket, ``rest`` seconds of pause follow each second of copying.
+    """
 
     def __init__(self, ioctx: IoCtx, old: list[str], new: list[str], state: bytes, *, versioned: bool, page: int, rest: float) -> None:
         self._ioctx = ioctx
@@ -92,6 +98,8 @@ class IndexCopy:
         self._rest = rest
         self.old = [OldShard(oid) for oid in old]
         self.copied = 0  # entries
+        self._resting = False
+        self._looked = 0.0
 
     def _target(self, name: str) -> str:
         return self._new[bucket_shard(shard_key(name), len(self._new))] if len(self._new) > 1 else self._new[0]
@@ -128,7 +136,7 @@ class IndexCopy:
         """Copies everything; yields after each page, with the number of entries so far."""
         pairs: dict[str, Pairs] = defaultdict(dict)
         stats: dict[str, StatsChange] = defaultdict(StatsChange)
-        full = min(max(_BUFFERED // len(self._new), 32), self._page_size)
+        full = min(max(_BUFFERED // len(self._new), 32), _WRITTEN)
         for shard in self.old:
             async for page in self._pages(shard.oid):
                 started = time.monotonic()
@@ -141,9 +149,18 @@ class IndexCopy:
                 for target in [oid for oid, found in pairs.items() if len(found) >= full]:
                     await self._put(target, pairs.pop(target), stats.pop(target))
                 yield self.copied
-                await asyncio.sleep((time.monotonic() - started) * self._rest)
+                await self._pause(shard.oid, started)
         for target, found in pairs.items():
             await self._put(target, found, stats[target])
+
+    async def _pause(self, oid: str, started: float) -> None:
+        """Leaves the store and the event loop to requests, after work since ``started``. Fresh marks tell that there are writers."""
+        now = time.monotonic()
+        if now > self._looked + _LOOK:
+            self._looked = now
+            last_second = MARK + b"%d" % (time.time() - 1)
+            self._resting = bool((await self._ioctx.read(oid, ReadOp().assert_exists().omap_get(last_second, MARK, 1))).omap.values)  # type: ignore[union-attr]
+        await asyncio.sleep((now - started) * self._rest if self._resting else 0)
 
     async def _put(self, oid: str, pairs: Pairs, stats: StatsChange) -> None:
         op = WriteOp().assert_exists().omap_set(pairs)
@@ -158,7 +175,13 @@ class IndexCopy:
 
     async def catch_up(self) -> int:
         """One round: takes over what the marks name, then removes them. The number of marks."""
-        return sum(await asyncio.gather(*(self._catch_up(shard) for shard in self.old)))
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(shard: OldShard) -> int:
+            async with limit:
+                return await self._catch_up(shard)
+
+        return sum(await asyncio.gather(*(one(shard) for shard in self.old)))
 
     async def _catch_up(self, shard: OldShard) -> int:
         _, values, _ = await self._marks(shard.oid)
@@ -263,7 +286,7 @@ class IndexCopy:
                         if wrong:
                             await self._take_over(oid if values_too else there, wrong)
                     yield
-                    await asyncio.sleep((time.monotonic() - started) * self._rest)
+                    await self._pause(self.old[0].oid, started)
 
 
 def _has_olh(name: str, pairs: Pairs) -> bool:

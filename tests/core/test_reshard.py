@@ -11,6 +11,7 @@ from rgw.core import index as index_module
 from rgw.core.gateway import Gateway
 from rgw.core.index import OP_ADD, OP_DEL, IndexKey, shard_names
 from rgw.core.options import Options
+from rgw.core.reshard_copy import IndexCopy
 from rgw.core.reshard_lock import LOCK
 from rgw.core.reshard_marks import MARK, STATE
 from rgw.errors import S3Error
@@ -433,7 +434,7 @@ async def test_only_one_at_a_time(gateway, bucket):
     await settled(gateway, bucket, results[0].new_id and 5 if not isinstance(results[0], S3Error) else 7)
 
 
-async def test_a_lock_that_cannot_be_kept_ends_the_reshard(gateway, bucket):
+async def test_a_lock_that_cannot_be_kept_ends_the_reshard(gateway, bucket, monkeypatch):
     names = await fill(gateway, bucket, 100)
 
     async def stolen() -> None:
@@ -443,7 +444,7 @@ async def test_a_lock_that_cannot_be_kept_ends_the_reshard(gateway, bucket):
     fenced = asyncio.Event()
     task = asyncio.ensure_future(stolen())
     gateway.options._values["rgw_reshard_bucket_lock_duration"] = 0.3
-    gateway.options._values["rgw_reshard_rest"] = 300.0
+    monkeypatch.setattr(IndexCopy, "_pause", lambda self, oid, started: asyncio.sleep(0.15))
     with pytest.raises(S3Error) as refusal:
         await gateway.resharder.reshard(bucket, 7, lambda name, n: fenced.set() if name == "fenced" else None)
     await task

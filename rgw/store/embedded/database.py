@@ -10,12 +10,14 @@ from typing import Any
 
 import lmdb
 
+from rgw.store.embedded import omap
 from rgw.store.embedded.files import DataFiles
 from rgw.store.embedded.layout import PoolRecord, raw
 from rgw.store.errors import NoSpace, NotFound, StoreError, Unavailable
 
 MAP_SIZES = (1 << 40, 1 << 36, 1 << 32)  # virtual; where addresses are scarce, smaller ones
-_NAMES = ("meta", "pools", "objects", "omap", "blobs", "files", "trash")
+_NAMES = ("meta", "pools", "objects", "omap", "blobs", "files", "trash", "dropped")
+PURGED_AT_ONCE = 500  # entries of a dropped map that one transaction removes
 
 
 class Database:
@@ -47,6 +49,7 @@ class Database:
     blobs: Any
     files: Any
     trash: Any
+    dropped: Any
 
     @classmethod
     def acquire(cls, folder: Path, map_size: int | None) -> Database:
@@ -96,6 +99,21 @@ class WriteSession:
             self._next_id = int(bytes(self.txn.get(b"id", b"0", db=self.dbs.meta)))
         self._next_id += 1
         return self._next_id
+
+    def drop_map(self, map_id: int) -> None:
+        """Removes a map that nothing uses any more. The rest of a large one goes bit by bit, in later transactions."""
+        if omap.purge(self.txn, self.dbs.omap, map_id, PURGED_AT_ONCE) >= PURGED_AT_ONCE:
+            self.txn.put(map_id.to_bytes(8, "big"), b"", db=self.dbs.dropped)
+
+    def purge_dropped(self) -> bool:
+        """Removes a bit of what was dropped; whether there may be more."""
+        with self.txn.cursor(db=self.dbs.dropped) as cursor:
+            if not cursor.first():
+                return False
+            map_id = int.from_bytes(cursor.key(), "big")
+            if omap.purge(self.txn, self.dbs.omap, map_id, PURGED_AT_ONCE) < PURGED_AT_ONCE:
+                cursor.delete()
+        return True
 
     def pool(self, name: str) -> PoolRecord:
         record = self._pools.get(name)

@@ -9,6 +9,7 @@ Databases:
 - ``blobs``    blob id (8) -> bytes: pieces of objects that are neither inline nor in files
 - ``files``    file id (8) -> b"": data files in use
 - ``trash``    file id (8) -> b"": data files to unlink
+- ``dropped``  map id (8) -> b"": maps whose object is gone, to be removed bit by bit
 """
 
 from __future__ import annotations

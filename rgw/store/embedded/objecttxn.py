@@ -36,6 +36,8 @@ class Session(Protocol):
 
     def new_id(self) -> int: ...
 
+    def drop_map(self, map_id: int) -> None: ...
+
 
 class ObjectTxn:
     """Implements ObjectContext (context.py)."""
@@ -54,6 +56,7 @@ class ObjectTxn:
         self._omap: dict[bytes, bytes | None] = {}  # changes; None: removed
         self._omap_hidden = not self._existed  # the stored omap counts no more
         self._purge: list[int] = []  # omap ids
+        self._dropped: list[int] = []  # omap ids that nothing uses any more
         self._dead: list[Extent] = []  # extents of the stored object that are used no more
         self._blobs: dict[int, bytes] = {}  # new ones, under negative ids until the flush
 
@@ -90,7 +93,7 @@ class ObjectTxn:
         old = self._change()
         self._drop_data()
         if old.id:
-            self._purge.append(old.id)
+            self._dropped.append(old.id)
         self.record = Record(old.oid, old.namespace, old.locator)
         self._omap = {}
         self._omap_hidden = True
@@ -347,6 +350,8 @@ class ObjectTxn:
         freed = self._flush_data()
         for map_id in self._purge:
             omap.purge(txn, dbs.omap, map_id)
+        for map_id in self._dropped:
+            session.drop_map(map_id)
         pool.version = self._next_version
         pool.objects += self.exists - self._existed
         pool.size += record.size - self._was_size

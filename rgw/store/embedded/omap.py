@@ -7,6 +7,7 @@ key. That keeps the order of keys: two of them that differ within ``CUT`` bytes 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,20 +61,23 @@ def delete(txn: Txn, db: Db, map_id: int, key: bytes) -> None:
         txn.delete(_id(map_id) + key, db=db)
 
 
-def purge(txn: Txn, db: Db, map_id: int) -> None:
-    """Removes a map with all that hangs on it."""
-    prefix = _id(map_id)
-    branches: list[int] = []
+def purge(txn: Txn, db: Db, map_id: int, limit: int = sys.maxsize) -> int:
+    """Removes a map with all that hangs on it, ``limit`` entries at most; how many: fewer than ``limit`` if it is gone."""
+    prefix, done = _id(map_id), 0
     with txn.cursor(db=db) as cursor:
         found = cursor.set_range(prefix)
-        while found and bytes(cursor.key()[:8]) == prefix:
+        while found and done < limit and bytes(cursor.key()[:8]) == prefix:
             value = cursor.value()
             if value[0] == _BRANCH:
-                branches.append(int.from_bytes(value[1:], "big"))
+                at = bytes(cursor.key())
+                done += purge(txn, db, int.from_bytes(value[1:], "big"), limit - done)
+                if done >= limit:
+                    break  # the rest of the branch is still found through its entry
+                cursor.set_key(at)
             cursor.delete()  # moves on to the next entry
+            done += 1
             found = bool(cursor.key())
-    for branch in branches:
-        purge(txn, db, branch)
+    return done
 
 
 def iterate(txn: Txn, db: Db, map_id: int, start: bytes = b"", prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:

@@ -42,6 +42,9 @@ class ReadSession:
     def new_id(self) -> int:
         raise NotSupported("a read transaction makes nothing")
 
+    def drop_map(self, map_id: int) -> None:
+        raise NotSupported("a read transaction removes nothing")
+
 
 class EmbeddedIoCtx(IoCtx):
     def __init__(self, cluster: EmbeddedCluster, pool: str, pool_id: int, namespace: str) -> None:

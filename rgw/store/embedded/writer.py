@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 512
 _NEARLY_FULL = 1 << 20
+_IDLE = 0.002  # seconds without a change after which dropped maps are removed a bit
 # Refused while the disk is nearly full. Class calls are not: a removal needs them to make room.
 _GROWING = frozenset((StepKind.CREATE, StepKind.WRITE, StepKind.WRITE_FULL, StepKind.APPEND, StepKind.SETXATTR, StepKind.OMAP_SET))
 
@@ -77,6 +78,7 @@ class Writer:
         self._reserve = reserve
         self._queue: queue.SimpleQueue[Change | Task | None] = queue.SimpleQueue()
         self._unlinked: list[int] = []  # their marks in the trash may go
+        self._dropped = True  # there may be dropped maps to remove
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="rgw-store-writer", daemon=True)
         self._thread.start()
@@ -94,7 +96,11 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=_IDLE if self._dropped else None)
+            except queue.Empty:
+                self._purge()
+                continue
             if item is None:
                 break
             batch = [item]
@@ -115,6 +121,14 @@ class Writer:
             self._answer(batch, outcomes)
         if self._unlinked:
             self._commit([])
+
+    def _purge(self) -> None:
+        """Removes a bit of dropped maps while nobody waits."""
+        try:
+            self._dropped = False
+            self._transaction([])  # which does that
+        except (lmdb.Error, OSError) as error:
+            log.warning("dropped maps could not be removed: %s", error)
 
     def _commit(self, batch: list[Change | Task]) -> list[Outcome]:
         try:
@@ -162,6 +176,7 @@ class Writer:
                         raise _Tainted from error
                     log.exception("an operation on %r failed", change.oid)
                     outcomes.append((None, error))
+            self._dropped = session.purge_dropped()
             for file_id in unlinked:
                 session.txn.delete(file_id.to_bytes(8, "big"), db=self._database.trash)
             session.commit()
