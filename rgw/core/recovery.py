@@ -7,6 +7,7 @@ changes nothing. Whether something is used is read from the key's head, its vers
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ from rgw.formats.index import DirEntryMeta
 from rgw.formats.intent import Intent
 from rgw.formats.obj import ObjManifest, UploadPartInfo
 from rgw.store import classes
-from rgw.store.errors import Busy, Cancelled, NotFound, StoreError
+from rgw.store.errors import Busy, Cancelled, ClassError, NotFound, StoreError
 from rgw.store.interface import IoCtx, ReadOp, ReadResult, WriteOp
 
 if TYPE_CHECKING:
@@ -266,6 +267,10 @@ async def _is_alive(ioctx: IoCtx, instance_id: int) -> bool:
         result: ReadResult = await ioctx.read(instance_oid(instance_id), ReadOp().call(classes.LOCK_GET_INFO(GetInfoOp(name=LOCK_NAME))))
     except NotFound:
         return False
+    except ClassError as error:
+        if error.code == -errno.EIO:  # an ephemeral lock that ran out: the class tries to remove the object, which a read may not
+            return False
+        raise
     return bool(result.reply.lockers)
 
 
