@@ -33,6 +33,7 @@ Headers = list[DirHeader]
 
 ACL_XATTR = "user.rgw.acl"
 LC_XATTR = "user.rgw.lc"
+_MAIN = 1  # the category of objects and parts in the index's statistics
 FLAG_SUSPENDED, FLAG_VERSIONED, FLAG_VERSIONS_SUSPENDED, FLAG_OBJECT_LOCK = 1, 2, 4, 0x20
 _RETRIES = 10
 _numbers = itertools.count(1)  # of the process, for gateways may share a store
@@ -346,6 +347,14 @@ class Buckets:
         """Sets (or with None removes) xattrs of the instance, and returns the bucket as it is then."""
         return await self.modify(bucket, lambda _info, attrs: _apply(attrs, changes))
 
+    async def set_versioning(self, bucket: Bucket, enabled: bool) -> Bucket:
+        """Enables versioning, or suspends it: versions that there are stay."""
+        def change(info: BucketInfo, _attrs: dict[str, bytes]) -> None:
+            info.flags |= FLAG_VERSIONED
+            info.flags = info.flags & ~FLAG_VERSIONS_SUSPENDED if enabled else info.flags | FLAG_VERSIONS_SUSPENDED
+
+        return await self.modify(bucket, change)
+
     async def set_acl(self, bucket: Bucket, acl: AccessControlPolicy) -> Bucket:
         return await self.set_attrs(bucket, {ACL_XATTR: acl.encode()})
 
@@ -436,7 +445,8 @@ class Buckets:
         headers = await self.stats(bucket)
         size = rounded = count = 0
         for header in headers:
-            for stats in header.stats.values():
+            stats = header.stats.get(_MAIN)  # uploads under way do not count, but their parts do, as with radosgw
+            if stats is not None:
                 size += stats.total_size
                 rounded += stats.total_size_rounded
                 count += stats.num_entries
