@@ -114,6 +114,8 @@ def shown_etag(state: ObjectState | None) -> str | None:
 
 async def free_tail(gw: Gateway, state: ObjectState) -> None:
     """Hands an unreachable object's tail to the garbage collector."""
+    if state.all_in_head:
+        return
     found = tails(state.manifest)
     if state.manifest is not None and found:
         chain = gc_chain(found, places.manifest_pool_name(gw, state.bucket, state.manifest))
@@ -122,7 +124,7 @@ async def free_tail(gw: Gateway, state: ObjectState) -> None:
 
 async def note_old_tail(gw: Gateway, state: ObjectState) -> AbstractContextManager[object]:
     """To hold from before a head is replaced or removed until its tail is freed: should this gateway die, the tail is found."""
-    if state.manifest is None or all(piece.head for piece in pieces(state.manifest)):
+    if state.all_in_head or state.manifest is None or all(piece.head for piece in pieces(state.manifest)):
         return nullcontext()
     head = (places.head_pool_name(gw, state.bucket), state.head_oid, state.head_locator)
     pool = places.manifest_pool_name(gw, state.bucket, state.manifest)
@@ -199,7 +201,8 @@ def _size(attrs: dict[str, bytes], manifest: ObjManifest) -> int:
 def _state(write: HeadWrite, gw: Gateway, tag: str, mtime: int, place: ObjectState) -> ObjectState:
     attrs = _attrs(write, tag)
     return ObjectState(
-        bucket=write.bucket, key=write.key, version_id=write.instance, instance=write.instance, size=_size(attrs, write.manifest), mtime=mtime, attrs=attrs, manifest=write.manifest,
+        bucket=write.bucket, key=write.key, version_id=write.instance, instance=write.instance, size=_size(attrs, write.manifest), mtime=mtime,
+        attrs=attrs, manifest=write.manifest,
         head_pool=place.head_pool, head_oid=place.head_oid, head_locator=place.head_locator, head_size=len(write.data or b""),
         parts=part_ranges(write.manifest),
     )
@@ -247,7 +250,8 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
         write.may_exist = False
         raise
     return ObjectState(
-        bucket=write.bucket, key=write.key, version_id=write.instance, instance=write.instance, size=_size(attrs, write.manifest), mtime=mtime, attrs=attrs, manifest=write.manifest,
+        bucket=write.bucket, key=write.key, version_id=write.instance, instance=write.instance, size=_size(attrs, write.manifest), mtime=mtime,
+        attrs=attrs, manifest=write.manifest,
         head_pool=ioctx, head_oid=oid, head_locator=locator, version=version, head_size=len(write.data or b""),
         parts=part_ranges(write.manifest),
     )

@@ -106,6 +106,11 @@ class ObjectState:
             self._parts = original_parts(compression, parts) if parts and compression is not None else parts
         return self._parts
 
+    @property
+    def all_in_head(self) -> bool:
+        """Whether it is known, without a look at the manifest, that there is no tail."""
+        return self._head_end >= self.size
+
     def in_head(self, offset: int, length: int) -> bytes | None:
         """Bytes of the object, if they came with its head as they are; None if they must be read."""
         end = offset + length

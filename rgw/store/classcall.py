@@ -5,7 +5,7 @@ A store that runs Ceph's own classes sends the encoding; one that runs them in P
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -31,8 +31,15 @@ class ClassCall:
 
     method: ClassMethod
     request: Any
+    encoded: bytes | None = field(default=None, compare=False)
+
+    def constant(self) -> ClassCall:
+        """The same call, to be used often: its request is encoded once."""
+        return replace(self, encoded=self.encode())
 
     def encode(self) -> bytes:
+        if self.encoded is not None:
+            return self.encoded
         return b"" if self.request is None else self.request.encode()
 
     def decode_reply(self, data: bytes) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 
@@ -14,6 +15,7 @@ from rgw.store.librados.binding import ffi, lib, text
 FIRST_ROOM = 64 * 1024  # for a read to the end, whose length is not known: a second read follows when it is not enough
 NUL_SPARE = 1000  # omap entries asked for beyond a page whose bounds hold a NUL
 _lengths = Struct("=II")
+_xattr_name = lru_cache(1024)(text)
 
 
 class ReadAgain(Exception):
@@ -109,14 +111,14 @@ _BUILDERS: dict[StepKind, Callable[[Any, int, Any], Any]] = {
     StepKind.CREATE: lambda op, i, a: lib.rb_create(op, a[0]),
     StepKind.ASSERT_EXISTS: lambda op, i, a: lib.rb_assert_exists(op),
     StepKind.ASSERT_VERSION: lambda op, i, a: lib.rb_assert_version(op, a[0]),
-    StepKind.CMPXATTR: lambda op, i, a: lib.rb_cmpxattr(op, text(a[0]), a[1], len(a[1])),
+    StepKind.CMPXATTR: lambda op, i, a: lib.rb_cmpxattr(op, _xattr_name(a[0]), a[1], len(a[1])),
     StepKind.WRITE: _write,
     StepKind.WRITE_FULL: _write_full,
     StepKind.APPEND: _append,
     StepKind.TRUNCATE: lambda op, i, a: lib.rb_truncate(op, a[0]),
     StepKind.REMOVE: lambda op, i, a: lib.rb_remove(op),
-    StepKind.SETXATTR: lambda op, i, a: lib.rb_setxattr(op, text(a[0]), ffi.from_buffer(a[1]), len(a[1])),
-    StepKind.RMXATTR: lambda op, i, a: lib.rb_rmxattr(op, text(a[0])),
+    StepKind.SETXATTR: lambda op, i, a: lib.rb_setxattr(op, _xattr_name(a[0]), bytes(a[1]), len(a[1])),
+    StepKind.RMXATTR: lambda op, i, a: lib.rb_rmxattr(op, _xattr_name(a[0])),
     StepKind.OMAP_SET: _omap_set,
     StepKind.OMAP_RM: _omap_rm,
     StepKind.OMAP_CMP: lambda op, i, a: lib.rb_omap_cmp(op, i, a[0], len(a[0]), a[1], len(a[1])),
