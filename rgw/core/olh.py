@@ -131,20 +131,38 @@ async def _withdraw(gw: Gateway, bucket: Bucket, key: str, tag: str, op_tag: str
 
 async def link(
     gw: Gateway, bucket: Bucket, key: str, instance: str, *, marker: DirEntryMeta | None = None, op_tag: str = "", expected: bytes | None = None,
+    epoch: int = 0,
 ) -> None:
     """Makes a version the current one: one whose head and index entry stand, or with ``marker`` a new delete marker.
 
-    ``op_tag``: of an announcement that is made already. ``expected``: the key's OLH entry as it was seen; Moved if it is another one.
+    ``op_tag``: of an announcement that is made already. ``epoch``: the version's place in the order of versions; 0: the newest.
+    ``expected``: the key's OLH entry as it was seen; Moved if it is another one.
     NotFound if the index has no such version, or if a delete marker would come upon another one.
     """
     place = IndexKey.of(key, instance)
 
     def call(tag: str, op_tag: str) -> ClassCall:
         return classes.BUCKET_LINK_OLH(cls_rgw.LinkOlhOp(
-            key=place.cls_key, olh_tag=tag, delete_marker=marker is not None, op_tag=op_tag, meta=marker or DirEntryMeta(), olh_epoch=0,
+            key=place.cls_key, olh_tag=tag, delete_marker=marker is not None, op_tag=op_tag, meta=marker or DirEntryMeta(), olh_epoch=epoch,
             log_op=False, bilog_flags=_VERSIONED_OP, zones_trace=bucket.index.zones_trace))
 
     await _change(gw, bucket, key, call, op_tag, expected)
+
+
+async def list_anew(gw: Gateway, bucket: Bucket, key: str, instance: str) -> None:
+    """Brings what listings tell of a version up to its index entry, which a completed change writes; it keeps its place."""
+    seen = await look(bucket, key, instance)
+    if seen.entry is None or seen.olh is None or not seen.entry.versioned_epoch:
+        return
+    epoch = seen.entry.versioned_epoch
+    if epoch >= seen.olh.epoch:
+        await link(gw, bucket, key, instance, epoch=epoch)
+        return
+    # an older version: nothing of the key changes, hence nothing is announced
+    place = IndexKey.of(key, instance)
+    await bucket.index.call(key, classes.BUCKET_LINK_OLH(cls_rgw.LinkOlhOp(
+        key=place.cls_key, olh_tag=seen.olh.tag, op_tag=new_op_tag(), olh_epoch=epoch, log_op=False, bilog_flags=_VERSIONED_OP,
+        zones_trace=bucket.index.zones_trace)))
 
 
 async def unlink(gw: Gateway, bucket: Bucket, key: str, instance: str, *, expected: bytes | None = None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rgw.core import places
+from rgw.core import olh, places
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, free_tail, note_old_tail
@@ -103,7 +103,7 @@ class _Move:
         op = WriteOp(mtime=state.mtime).assert_exists().cmpxattr(IDTAG, state.idtag).write_full(self._head)
         if attrs.pop(COMPRESSION, None) is not None:  # it was read plain
             op.rmxattr(COMPRESSION)
-        op.setxattrs(attrs)
+        op.setxattrs({name: value for name, value in attrs.items() if not name.startswith(OLH_PREFIX)})  # those change on their own
         change = await IndexChange.prepare(self._gw, state.bucket, IndexKey.of(state.key, state.instance), delete=False, tag=self._tag)
         try:
             if self._tails:
@@ -122,3 +122,5 @@ class _Move:
         self._switched = True
         with self._intent:
             await change.complete(state.head_pool.pool_id, version, entry_meta(attrs, state.size, state.mtime))
+        if state.bucket.versioned:
+            await olh.list_anew(self._gw, state.bucket, state.key, state.instance)

@@ -4,14 +4,19 @@ import time
 
 import pytest
 
+from rgw.core import lc_bucket
+from rgw.core.buckets import FLAG_VERSIONED, FLAG_VERSIONS_SUSPENDED
 from rgw.core.gateway import Gateway
+from rgw.core.head import existing_head
 from rgw.core.lc_bucket import BucketRun
 from rgw.core.lc_rules import EXPIRE, Clock, Item, action, common_prefixes, fits, tagged
 from rgw.core.lifecycle import COMPLETE, LC_XATTR, PROCESSING, UNINITIAL, entry_key
+from rgw.core.state import OLH_PENDING
 from rgw.formats.basics import ObjTags, Pool
 from rgw.formats.cls_rgw import LcEntryOp
 from rgw.formats.lifecycle import LcExpiration, LcFilter, LcRule, LcTransition, LifecycleConfiguration
 from rgw.formats.misc import LcEntry
+from rgw.formats.obj import ObjectLegalHold, ObjectRetention
 from rgw.formats.zone import ZoneStorageClass
 from rgw.store import classes
 from rgw.store.interface import ALL_NAMESPACES, WriteOp
@@ -128,9 +133,10 @@ async def test_uploads(gateway, bucket, user):
     assert [upload.key for upload in left.uploads] == ["b/k"]
 
 
-async def test_many(gateway, bucket, add_entries, user):
-    """More than a page, of which only the rule's keys are read."""
-    await add_entries(bucket, *(f"x{i:04}" for i in range(1100)))
+async def test_many(gateway, bucket, add_entries, user, monkeypatch):
+    """More than a page."""
+    monkeypatch.setattr(lc_bucket, "_PAGE", 20)
+    await add_entries(bucket, *(f"x{i:04}" for i in range(70)))
     await put(gateway, bucket, "a", b"x", user)
     await put(gateway, bucket, "z", b"x", user)
     run = BucketRun(gateway, bucket, [rule(expiration=days(1))], Clock(time.time() + 9 * DAY))
@@ -311,3 +317,96 @@ async def test_moved_multipart_objects_keep_their_parts(cold, user, private):
     assert state.parts == [(1, 0, 5 * MIB), (2, 5 * MIB, 100)] and await fetch(cold, bucket, "m") == b"".join(data)
     await collect(cold)
     assert await spread(cold, bucket) == {"cold": 2, "": 1}
+
+
+@pytest.fixture
+async def versioned(cold, user, private):
+    """A bucket with versions, of the gateway ``cold``."""
+    bucket, _ = await cold.buckets.create(f"v{time.time_ns()}", user, private)
+    return await flagged(cold, bucket, FLAG_VERSIONED)
+
+
+async def flagged(gateway, bucket, flags: int):
+    def change(info, _attrs):
+        info.flags = flags
+    return await gateway.buckets.modify(bucket, change)
+
+
+async def versions(gateway, bucket) -> list[tuple[str, str]]:
+    """(key, ETag of its bytes or "marker") of all versions, newest first."""
+    return [(entry.name, entry.meta.etag or "marker") for entry in (await gateway.listing.versions(bucket)).entries]
+
+
+async def test_noncurrent_versions(cold, versioned, user, monkeypatch):
+    monkeypatch.setattr(lc_bucket, "_PAGE", 2)  # a key's versions come on several pages
+    etags = [(await put(cold, versioned, "k", b"%d" % n, user)).etag for n in range(5)]
+    other = (await put(cold, versioned, "other", b"x", user)).etag
+    assert (await later(cold, versioned, rule(noncur_expiration=days(11)))).done == {}
+    run = await later(cold, versioned, rule(noncur_expiration=days(3, "2")))
+    assert run.done == {"versions removed": 2}
+    assert await versions(cold, versioned) == [("k", etags[4]), ("k", etags[3]), ("k", etags[2]), ("other", other)]
+    run = await later(cold, versioned, rule(noncur_transitions={"COLD": LcTransition("1", "", "COLD")}))
+    assert run.done == {"moved to COLD": 2}
+    page = (await cold.listing.versions(versioned)).entries
+    assert [entry.meta.storage_class for entry in page] == ["", "COLD", "COLD", ""]
+    old = await cold.objects.get(versioned, "k", page[1].instance)
+    assert b"".join([part async for part in cold.objects.read(old)]) == b"3"
+    assert await fetch(cold, versioned, "k") == b"4"
+    await later(cold, versioned, rule(noncur_expiration=days(3)))
+    assert await versions(cold, versioned) == [("k", etags[4]), ("other", other)]
+    await collect(cold)
+    assert await spread(cold, versioned) == {"cold": 0, "": 4}  # two versions, and the heads of their keys
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_expiration_with_versions(cold, versioned, user, suspended):
+    """A delete marker comes on top, and goes when it is all that is left."""
+    await put(cold, versioned, "k", body(5 * MIB), user)
+    if suspended:
+        versioned = await flagged(cold, versioned, FLAG_VERSIONED | FLAG_VERSIONS_SUSPENDED)
+    await put(cold, versioned, "_new", b"x", user)
+    run = await later(cold, versioned, rule(expiration=days(3)), rule(dm_expiration=True))
+    assert run.done == {"expired": 2}
+    assert [etag for key, etag in await versions(cold, versioned) if key == "k"][0] == "marker" and await keys(cold, versioned) == []
+    assert (await later(cold, versioned, rule(dm_expiration=True), after=0)).done == ({"delete markers removed": 1} if suspended else {})
+    await later(cold, versioned, rule(noncur_expiration=days(3)))
+    assert {etag for _, etag in await versions(cold, versioned)} == {"marker"}
+    await later(cold, versioned, rule(expiration=days(3)))
+    assert await versions(cold, versioned) == []
+    await collect(cold)
+    assert await spread(cold, versioned) == {"cold": 0, "": 0}
+
+
+async def test_locked_versions_stay(cold, versioned, user):
+    lock = {"user.rgw.object-retention": ObjectRetention("GOVERNANCE", time.time_ns() + DAY * NS).encode()}
+    hold = {"user.rgw.object-legal-hold": ObjectLegalHold("ON").encode()}
+    free = {"user.rgw.object-retention": ObjectRetention("GOVERNANCE", time.time_ns() - NS).encode(),
+            "user.rgw.object-legal-hold": ObjectLegalHold("OFF").encode()}
+    for attrs in (lock, hold, free, {}):
+        await put(cold, versioned, "k", b"x", user, attrs=attrs)
+    assert (await later(cold, versioned, rule(noncur_expiration=days(3)))).done == {"versions removed": 1}
+    assert len(await versions(cold, versioned)) == 3
+
+
+async def test_the_current_version_moves(cold, versioned, user):
+    """Before and after versioning: listings of both kinds tell the class, and the version stays the current one."""
+    for data in (b"old", b"new"):
+        await put(cold, versioned, "k", data, user)
+    before = (await cold.listing.versions(versioned)).entries
+    assert (await later(cold, versioned, rule(transitions={"COLD": LcTransition("1", "", "COLD")}))).done == {"moved to COLD": 1}
+    page = (await cold.listing.versions(versioned)).entries
+    assert [(e.instance, e.meta.storage_class, e.flags) for e in page] == [
+        (e.instance, name, e.flags) for e, name in zip(before, ("COLD", ""), strict=True)]
+    assert [e.meta.storage_class for e in (await cold.listing.objects(versioned)).entries] == ["COLD"]
+    assert await fetch(cold, versioned, "k") == b"new"
+    assert not [name for name in (await existing_head(cold, versioned, "k")).attrs if name.startswith(OLH_PENDING)]
+    await put(cold, versioned, "k", b"newest", user)
+    assert await fetch(cold, versioned, "k") == b"newest" and len(await versions(cold, versioned)) == 3
+    plain = await flagged(cold, versioned, FLAG_VERSIONED | FLAG_VERSIONS_SUSPENDED)
+    await put(cold, plain, "null", b"null", user)
+    assert (await later(cold, plain, rule(prefix="null", transitions={"COLD": LcTransition("1", "", "COLD")}))).done == {"moved to COLD": 1}
+    assert await fetch(cold, plain, "null") == b"null"
+    assert [e.meta.storage_class for e in (await cold.listing.objects(plain, prefix="null")).entries] == ["COLD"]
+    await put(cold, plain, "null", b"again", user)
+    await collect(cold)
+    assert await fetch(cold, plain, "null") == b"again" and len(await versions(cold, plain)) == 4
