@@ -26,7 +26,22 @@ from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifes
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
 from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
-from rgw.core.uploads import CLOSED_PART, CLOSING, FORMER, INTENT, NO_VERSION, PAGE, PART, Part, Upload, load_upload, part_omap_key, part_pieces, read_parts
+from rgw.core.uploads import (
+    CLOSED_PART,
+    CLOSING,
+    FORMER,
+    INTENT,
+    NO_VERSION,
+    PAGE,
+    PART,
+    PIECES,
+    Part,
+    Upload,
+    load_upload,
+    part_omap_key,
+    part_pieces,
+    read_parts,
+)
 from rgw.core.versions import current, link_again, new_instance, put_head
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
@@ -198,7 +213,7 @@ async def _complete_noted(
         manifest = await _manifest(gw, upload, chosen)
         attrs = {
             name: value for name, value in upload.attrs.items()
-            if name not in OWN_ATTRS and name != CLOSING and not name.startswith("lock.")
+            if name not in OWN_ATTRS and name not in (CLOSING, PIECES) and not name.startswith("lock.")
         }
         compression = joined([part.cs_info for part in chosen], [part.stored_size for part in chosen])
         if compression is not None:

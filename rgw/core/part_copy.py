@@ -10,6 +10,7 @@ import hashlib
 import re
 import time
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rgw.core import places
@@ -22,14 +23,14 @@ from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces, tails
 from rgw.core.parts import MARK, PartWriter, drop_index_entry, part_intent, record_part
 from rgw.core.reader import ObjectChanged, read, read_head
 from rgw.core.state import ACL, ETAG, IDTAG, MANIFEST, TAIL_TAG, ObjectState, with_nul
-from rgw.core.uploads import CLOSING, INTENT, Part, Upload
+from rgw.core.uploads import CLOSING, INTENT, PIECES, Part, Upload
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
 from rgw.formats.basics import Obj, PlacementRule, Pool
 from rgw.formats.gc import GcObj, GcObjChain
 from rgw.formats.obj import ObjManifest
 from rgw.store import errors as store_errors
-from rgw.store.interface import WriteOp
+from rgw.store.interface import ReadOp, WriteOp
 
 if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
@@ -50,7 +51,8 @@ async def copy_part(gw: Gateway, upload: Upload, number: int, src: ObjectState, 
     """
     src.require_readable()
     found = [] if src.manifest is None or src.compression is not None else list(pieces(src.manifest, offset, length))
-    if not any(not piece.head for piece in found) or len(found) > gw.options.rgw_part_copy_max_pieces:
+    limit = gw.options.rgw_part_copy_max_pieces
+    if not any(not piece.head for piece in found) or sum(1 for _ in islice(pieces(src.manifest), limit + 1)) > limit:  # type: ignore[arg-type]
         return await _really(gw, upload, number, src, offset, length)
     if gw.options.rgw_part_copy_etag == "md5":
         digest = hashlib.md5(usedforsecurity=False)
@@ -60,7 +62,8 @@ async def copy_part(gw: Gateway, upload: Upload, number: int, src: ObjectState, 
     else:
         etag = _etag(src, offset, length)
     try:
-        return await uncancelled(_by_reference(gw, upload, number, src, found, offset, length, etag))
+        part = await uncancelled(_by_reference(gw, upload, number, src, found, offset, length, etag))
+        return part or await _really(gw, upload, number, src, offset, length)
     except ObjectChanged as error:
         raise S3Error("OperationAborted", "the source changed while it was copied") from error
 
@@ -93,25 +96,40 @@ async def _really(gw: Gateway, upload: Upload, number: int, src: ObjectState, of
         await writer.abort()
 
 
-async def _record_intent(upload: Upload, number: int, chain: list[GcObj]) -> None:
+async def _record_intent(upload: Upload, number: int, chain: list[GcObj], limit: int) -> bool:
+    """Notes which tails get a reference; False if the upload's parts would then lie in more than ``limit`` pieces of others."""
     key = INTENT + b"%d.%s" % (number, random_text(16).encode())
-    op = WriteOp().assert_exists().cmpxattr(CLOSING, b"").omap_set({key: GcObjChain(objs=chain).encode()})
     try:
-        await upload.pool.write(upload.meta_oid, op)
-    except (store_errors.NotFound, store_errors.Cancelled):
+        while True:
+            known = upload.attrs.get(PIECES, b"")
+            total = int(known or b"0") + len(chain)
+            if total > limit:
+                return False
+            op = WriteOp().assert_exists().cmpxattr(CLOSING, b"").cmpxattr(PIECES, known).setxattr(PIECES, b"%d" % total)
+            try:
+                await upload.pool.write(upload.meta_oid, op.omap_set({key: GcObjChain(objs=chain).encode()}))
+                return True
+            except store_errors.Cancelled:
+                now = (await upload.pool.read(upload.meta_oid, ReadOp().getxattrs())).xattrs
+                if now.get(CLOSING) or now.get(PIECES, b"") == known:
+                    raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
+                upload.attrs = now  # another part was copied at the same time
+    except store_errors.NotFound:
         raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
 
 
 async def _by_reference(
     gw: Gateway, upload: Upload, number: int, src: ObjectState, found: list[Piece], offset: int, length: int, etag: str,
-) -> Part:
+) -> Part | None:
+    """None, with nothing done, if the upload would be in too many pieces."""
     assert src.manifest is not None
     source_pool = places.manifest_pool_name(gw, src.bucket, src.manifest)
     shared = [piece for piece in found if not piece.head]
     chain = gc_chain(shared, source_pool)
     with part_intent(gw, upload, number, [upload.name, f"{upload.key}.{random_text(32)}"]) as intent:
         intent.begin()
-        await _record_intent(upload, number, chain)
+        if not await _record_intent(upload, number, chain, gw.options.rgw_part_copy_max_pieces):
+            return None
         return await _with_references(gw, upload, number, src, found, offset, length, etag, intent)
 
 

@@ -29,6 +29,7 @@ INTENT = b"ext.ref."        # tails that a part copy takes references on
 FORMER = b"ext.old."        # records of parts that were replaced, until their data is freed
 CLOSING = "user.rgw.x-pyrgw-closing"  # set on .meta while the upload is completed or aborted: no part may be recorded
 NO_VERSION = b"1"  # its value, or the id of the version that the upload becomes
+PIECES = "user.rgw.x-pyrgw-pieces"    # of .meta: how many pieces of other objects' tails its parts were given, as decimal digits
 CHECKSUM_PREFIX = "user.rgw.x-amz-checksum-"
 PAGE = 1000
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from rgw.core.uploads import PIECES
 from rgw.errors import S3Error
 from tests.core.helpers import MIB, body, census, collect, completed, fetch, index_keys, md5, new_upload, put, upload_part
 
@@ -119,3 +120,29 @@ async def test_ranges_in_the_head_are_copied(gateway, bucket, user):
     assert part.etag == md5(data[5:1005]) and not part.by_reference
     await gateway.multipart.complete(bucket, "dst", upload.upload_id, completed([part]))
     assert await fetch(gateway, bucket, "dst") == data[5:1005]
+
+
+async def test_an_object_lies_in_no_more_pieces_than_the_limit(gateway, bucket, user):
+    """Counted for the source as a whole and for the upload as a whole, not for one range."""
+    large, small = body(21 * MIB), body(9 * MIB)
+    await put(gateway, bucket, "large", large, user)
+    await put(gateway, bucket, "small", small, user)
+    gateway.options._values["rgw_part_copy_max_pieces"] = 5
+    upload = await new_upload(gateway, bucket, "dst", user)
+    source = await gateway.objects.head(bucket, "large")
+    await gateway.multipart.copy_part(upload, 1, source, 4 * MIB, 5 * MIB)
+    source = await gateway.objects.head(bucket, "small")
+    seen = [await gateway.multipart.get(bucket, "dst", upload.upload_id) for _ in range(4)]  # each as its request found it
+    await asyncio.gather(*(gateway.multipart.copy_part(each, number, source, 0, 9 * MIB) for number, each in enumerate(seen, 2)))
+    parts, _ = await gateway.multipart.list_parts(upload)
+    assert not parts[0].by_reference and sum(part.by_reference for part in parts) == 2  # two tails each
+    assert {part.etag for part in parts[1:]} == {md5(small)}
+    state = await gateway.multipart.complete(bucket, "dst", upload.upload_id, completed(parts))
+    assert PIECES not in state.attrs
+    for key in ("large", "small"):
+        await gateway.objects.delete(bucket, key)
+    await collect(gateway)
+    assert await fetch(gateway, bucket, "dst") == large[4 * MIB:9 * MIB] + small * 4
+    await gateway.objects.delete(bucket, "dst")
+    await collect(gateway)
+    assert await census(gateway, bucket) == set()
