@@ -52,7 +52,7 @@ async def copy_part(gw: Gateway, upload: Upload, number: int, src: ObjectState, 
     src.require_readable()
     found = [] if src.manifest is None or src.compression is not None else list(pieces(src.manifest, offset, length))
     limit = gw.options.rgw_part_copy_max_pieces
-    if not any(not piece.head for piece in found) or sum(1 for _ in islice(pieces(src.manifest), limit + 1)) > limit:  # type: ignore[arg-type]
+    if src.manifest is None or all(piece.head for piece in found) or len(list(islice(pieces(src.manifest), limit + 1))) > limit:
         return await _really(gw, upload, number, src, offset, length)
     if gw.options.rgw_part_copy_etag == "md5":
         digest = hashlib.md5(usedforsecurity=False)
