@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from rgw.core import places
 from rgw.errors import S3Error
 from rgw.formats import names
-from rgw.formats.cls_lock import EXCLUSIVE_EPHEMERAL, MAY_RENEW, LockOp, UnlockOp
+from rgw.formats.cls_lock import EXCLUSIVE, MAY_RENEW, LockOp, UnlockOp
 from rgw.formats.intent import Intent
 from rgw.store import classes
 from rgw.store.errors import Cancelled, NotFound, StoreError
@@ -225,8 +225,9 @@ class Intents:
 
     async def _renew(self) -> None:
         asked = now()
+        # Not an ephemeral lock: once that has run out, a real OSD's class fails with EIO when it is looked at.
         request = LockOp(
-            name=LOCK_NAME, type=EXCLUSIVE_EPHEMERAL, cookie=str(self.instance_id), tag="", description="",
+            name=LOCK_NAME, type=EXCLUSIVE, cookie=str(self.instance_id), tag="", description="",
             duration=int(self.lock_seconds * 1_000_000_000), flags=MAY_RENEW)
         await (await self.pool()).write(instance_oid(self.instance_id), WriteOp().create().call(classes.LOCK_LOCK(request)))
         if not self.fresh:
@@ -290,7 +291,7 @@ class Intents:
         lease, self._lease = self._lease, None
         try:
             request = UnlockOp(name=LOCK_NAME, cookie=str(self.instance_id))
-            await (await self.pool()).write(instance_oid(self.instance_id), WriteOp().call(classes.LOCK_UNLOCK(request)))
+            await (await self.pool()).write(instance_oid(self.instance_id), WriteOp().call(classes.LOCK_UNLOCK(request)).remove())
             self._done.setdefault(lease.oid, []).append(lease.key)
         except StoreError as error:
             log.warning("cannot give this gateway's lease back: %s", error)

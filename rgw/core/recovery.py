@@ -7,7 +7,6 @@ changes nothing. Whether something is used is read from the key's head, its vers
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,13 +35,13 @@ from rgw.core.uploads import CLOSED_PART, FORMER, part_omap_key
 from rgw.core.uploads import PART as RECORD
 from rgw.errors import S3Error
 from rgw.formats import names
-from rgw.formats.cls_lock import EXCLUSIVE_EPHEMERAL, GetInfoOp, LockOp
+from rgw.formats.cls_lock import EXCLUSIVE, GetInfoOp, LockOp
 from rgw.formats.gc import GcObj
 from rgw.formats.index import DirEntryMeta
 from rgw.formats.intent import Intent
 from rgw.formats.obj import ObjManifest, UploadPartInfo
 from rgw.store import classes
-from rgw.store.errors import Busy, Cancelled, ClassError, NotFound, StoreError
+from rgw.store.errors import Busy, Cancelled, NotFound, StoreError
 from rgw.store.interface import IoCtx, ReadOp, ReadResult, WriteOp
 
 if TYPE_CHECKING:
@@ -267,15 +266,12 @@ async def _is_alive(ioctx: IoCtx, instance_id: int) -> bool:
         result: ReadResult = await ioctx.read(instance_oid(instance_id), ReadOp().call(classes.LOCK_GET_INFO(GetInfoOp(name=LOCK_NAME))))
     except NotFound:
         return False
-    except ClassError as error:
-        if error.code == -errno.EIO:  # an ephemeral lock that ran out: the class tries to remove the object, which a read may not
-            return False
-        raise
     return bool(result.reply.lockers)
 
 
 async def _remove_lease(ioctx: IoCtx, instance_id: int, own: int) -> None:
-    request = LockOp(name=LOCK_NAME, type=EXCLUSIVE_EPHEMERAL, cookie=str(own), tag="", description="", duration=0, flags=0)
+    # Only who could take the lock removes it, in one operation.
+    request = LockOp(name=LOCK_NAME, type=EXCLUSIVE, cookie=str(own), tag="", description="", duration=0, flags=0)
     try:
         await ioctx.write(instance_oid(instance_id), WriteOp().assert_exists().call(classes.LOCK_LOCK(request)).remove())
     except NotFound:

@@ -370,6 +370,23 @@ async def test_what_is_not_known_is_settled_later(cluster, bucket, user, monkeyp
     await gateway.close()
 
 
+async def test_lease_that_runs_out_by_itself(cluster, bucket, user, other) -> None:
+    """Nobody removes the dead gateway's lock: the store's clock ends it, and then its work is settled."""
+    gateway = await Gateway.open(cluster, Options({"rgw_intent_lease": 0.3, "rgw_op_timeout": 0.3}))
+    writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
+    await writer.write(body(BIG))
+    await writer._sink.settle()
+    await other.recovery.run()
+    assert len(await census(other, bucket)) == 1  # the rest is not a whole stripe
+    gateway.intents._renewing.cancel()
+    await asyncio.sleep(1.3)
+    assert await settle(other, bucket) == set()
+    assert await noted(gateway) == 0
+    with pytest.raises(NotFound):
+        await (await other.intents.pool()).read(f"instance.{gateway.intents.instance_id}", ReadOp().stat())
+    await gateway.close()
+
+
 async def test_a_bucket_that_is_gone(gateway, other, bucket, user) -> None:
     writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
     await writer.write(body(BIG))
