@@ -100,6 +100,7 @@ class IndexCopy:
         self.copied = 0  # entries
         self._resting = False
         self._looked = 0.0
+        self._resumed = time.monotonic()  # since when it has been at work without a rest
 
     def _target(self, name: str) -> str:
         return self._new[bucket_shard(shard_key(name), len(self._new))] if len(self._new) > 1 else self._new[0]
@@ -127,6 +128,7 @@ class IndexCopy:
         """Notes where each header's version stands. The old shards bear the copy's state already."""
         async def one(shard: OldShard) -> None:
             header, values, more = await self._marks(shard.oid)
+            self._resumed = time.monotonic()
             shard.base = None if more else header.ver - Marked.of(values.values()).completes
             shard.counted = 0
 
@@ -139,7 +141,6 @@ class IndexCopy:
         full = min(max(_BUFFERED // len(self._new), 32), _WRITTEN)
         for shard in self.old:
             async for page in self._pages(shard.oid):
-                started = time.monotonic()
                 for key, value in page.items():
                     name, counted = parse_entry(key, value)
                     target = self._target(name)
@@ -149,18 +150,21 @@ class IndexCopy:
                 for target in [oid for oid, found in pairs.items() if len(found) >= full]:
                     await self._put(target, pairs.pop(target), stats.pop(target))
                 yield self.copied
-                await self._pause(shard.oid, started)
+                await self._pause(shard.oid)
         for target, found in pairs.items():
             await self._put(target, found, stats[target])
 
-    async def _pause(self, oid: str, started: float) -> None:
-        """Leaves the store and the event loop to requests, after work since ``started``. Fresh marks tell that there are writers."""
+    async def _pause(self, oid: str) -> None:
+        """Leaves the store and the event loop to requests, if there are writers: fresh marks tell."""
         now = time.monotonic()
+        worked = now - self._resumed
         if now > self._looked + _LOOK:
             self._looked = now
             last_second = MARK + b"%d" % (time.time() - 1)
-            self._resting = bool((await self._ioctx.read(oid, ReadOp().assert_exists().omap_get(last_second, MARK, 1))).omap.values)  # type: ignore[union-attr]
-        await asyncio.sleep((now - started) * self._rest if self._resting else 0)
+            found = (await self._ioctx.read(oid, ReadOp().assert_exists().omap_get(last_second, MARK, 1))).omap
+            self._resting = found is not None and bool(found.values)
+        await asyncio.sleep(worked * self._rest if self._resting else 0)
+        self._resumed = time.monotonic()
 
     async def _put(self, oid: str, pairs: Pairs, stats: StatsChange) -> None:
         op = WriteOp().assert_exists().omap_set(pairs)
@@ -274,7 +278,6 @@ class IndexCopy:
         for oids, other, values_too in ((old_oids, self._target, True), (self._new, source, False)):
             for oid in oids:
                 async for page in self._pages(oid):
-                    started = time.monotonic()
                     groups: dict[str, list[bytes]] = defaultdict(list)
                     names: dict[bytes, str] = {}
                     for key, value in page.items():
@@ -286,7 +289,7 @@ class IndexCopy:
                         if wrong:
                             await self._take_over(oid if values_too else there, wrong)
                     yield
-                    await self._pause(self.old[0].oid, started)
+                    await self._pause(self.old[0].oid)
 
 
 def _has_olh(name: str, pairs: Pairs) -> bool:
