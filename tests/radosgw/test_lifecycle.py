@@ -98,6 +98,40 @@ def test_rules(crossed):
     assert not [row for row in crossed.pair.radosgw_admin("lc", "list") if f":{crossed.bucket}:" in row["bucket"]]
 
 
+def test_versions(crossed):
+    """Old versions, delete markers that are left alone, and versions that move."""
+    crossed.write.put_bucket_versioning(Bucket=crossed.bucket, VersioningConfiguration={"Status": "Enabled"})
+    crossed.write.put_bucket_lifecycle_configuration(Bucket=crossed.bucket, LifecycleConfiguration={"Rules": [
+        {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": "old/"}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}},
+        {"ID": "now", "Status": "Enabled", "Filter": {"Prefix": "now/"}, "Expiration": {"Days": 1}},
+        {"ID": "alone", "Status": "Enabled", "Filter": {"Prefix": "alone/"}, "Expiration": {"ExpiredObjectDeleteMarker": True}},
+        {"ID": "move", "Status": "Enabled", "Filter": {"Prefix": "move/"}, "NoncurrentVersionTransitions": [{"NoncurrentDays": 1, "StorageClass": COLD}]},
+    ]})
+    for key in ("old/k", "move/k"):
+        for number in range(3):
+            crossed.write.put_object(Bucket=crossed.bucket, Key=key, Body=b"%d" % number * 5 * MIB)
+    crossed.write.put_object(Bucket=crossed.bucket, Key="now/k", Body=b"x")
+    for key in ("alone/k", "old/deleted"):
+        crossed.write.delete_object(Bucket=crossed.bucket, Key=key)
+    time.sleep(1.5)
+
+    def state(end) -> list[tuple]:
+        page = end.list_object_versions(Bucket=crossed.bucket)
+        rows = [(row["Key"], row["IsLatest"], row["StorageClass"], row["Size"]) for row in page.get("Versions", [])]
+        return sorted(rows + [(row["Key"], row["IsLatest"], "marker", 0) for row in page.get("DeleteMarkers", [])])
+
+    wanted = [("move/k", False, COLD, 5 * MIB)] * 2 + [
+        ("move/k", True, "STANDARD", 5 * MIB), ("now/k", False, "STANDARD", 1), ("now/k", True, "marker", 0), ("old/deleted", True, "marker", 0),
+        ("old/k", True, "STANDARD", 5 * MIB)]
+    process(crossed, lambda: state(crossed.write) == wanted)
+    assert state(crossed.write) == wanted and state(crossed.check) == wanted
+    for end in (crossed.write, crossed.check):
+        for row in end.list_object_versions(Bucket=crossed.bucket, Prefix="move/")["Versions"]:
+            got = end.get_object(Bucket=crossed.bucket, Key="move/k", VersionId=row["VersionId"])["Body"].read()
+            assert len(got) == 5 * MIB and len(set(got)) == 1
+    crossed.check.delete_bucket_lifecycle(Bucket=crossed.bucket)
+
+
 def test_rules_that_radosgw_does_not_know(crossed):
     """A size would be skipped by radosgw 16, and spare nothing: it has to refuse the rules, and leave the bucket alone."""
     rule = {"ID": "big", "Status": "Enabled", "Filter": {"ObjectSizeGreaterThan": 100}, "Expiration": {"Days": 1}}
