@@ -11,13 +11,21 @@ from rgw.core.options import Options
 from rgw.errors import S3Error
 from rgw.store.errors import NotFound
 from rgw.store.interface import ReadOp, WriteOp
-from tests.core.helpers import MIB, body, census, collect, completed, fetch, md5, new_upload, put, upload_part
+from tests.core.helpers import body, census, collect, completed, fetch, md5, new_upload, put, upload_part
 
-BIG = 9 * MIB
+KIB = 1024
+BIG = 150 * KIB  # a head and two tails, or three objects of a part
+OPTIONS = {"rgw_gc_obj_min_wait": 0, "rgw_gc_max_objs": 4, "rgw_override_bucket_index_max_shards": 5, "rgw_max_chunk_size": 64 * KIB,
+           "rgw_obj_stripe_size": 64 * KIB, "rgw_put_obj_min_window_size": 256 * KIB, "rgw_multipart_min_part_size": 0}
 
 
 class Killed(BaseException):
     """What stands for the death of a gateway: nothing handles it."""
+
+
+@pytest.fixture
+def options() -> Options:
+    return Options(OPTIONS)
 
 
 @pytest.fixture
@@ -84,7 +92,7 @@ async def settle(other, bucket) -> set[str]:
 
 async def test_small_objects_need_no_intent(gateway, bucket, user) -> None:
     await put(gateway, bucket, "small", body(100), user)
-    await put(gateway, bucket, "small", body(4 * MIB), user)
+    await put(gateway, bucket, "small", body(64 * KIB), user)
     await gateway.objects.delete(bucket, "small")
     assert gateway.intents._lease is None
 
@@ -351,7 +359,7 @@ async def test_what_is_not_known_is_settled_later(cluster, bucket, user, monkeyp
     from rgw.core import head
     from rgw.store.errors import TimedOut
 
-    options = Options({"rgw_gc_obj_min_wait": 0, "rgw_intent_lease": 0.2, "rgw_op_timeout": 0.2})
+    options = Options({**OPTIONS, "rgw_intent_lease": 0.2, "rgw_op_timeout": 0.2})
     gateway = await Gateway.open(cluster, options)
 
     async def lost(gw, write: HeadWrite, *args):
@@ -372,7 +380,7 @@ async def test_what_is_not_known_is_settled_later(cluster, bucket, user, monkeyp
 
 async def test_lease_that_runs_out_by_itself(cluster, bucket, user, other) -> None:
     """Nobody removes the dead gateway's lock: the store's clock ends it, and then its work is settled."""
-    gateway = await Gateway.open(cluster, Options({"rgw_intent_lease": 0.3, "rgw_op_timeout": 0.3}))
+    gateway = await Gateway.open(cluster, Options({**OPTIONS, "rgw_intent_lease": 0.3, "rgw_op_timeout": 0.3}))
     writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
     await writer.write(body(BIG))
     await writer._sink.settle()
