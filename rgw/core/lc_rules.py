@@ -117,6 +117,20 @@ def action(rules: Iterable[LcRule], item: Item, clock: Clock) -> str | None:
     return best[1]
 
 
+def expires_at(rules: Iterable[LcRule], item: Item, tags: Iterable[tuple[str, str]]) -> tuple[int, str] | None:
+    """When (seconds, a midnight) the rules let a current object go, and by which rule's id; None: they do not."""
+    held = list(tags)
+    found: list[tuple[int, str]] = []
+    for rule in rules:
+        if rule.expiration.given and fits(rule, item) and tagged(rule, held):
+            if rule.expiration.days:
+                old = item.mtime // _NS + int(rule.expiration.days) * _DAY
+                found.append((-(-old // _DAY) * _DAY, rule.id))
+            elif (at := parse_date(rule.expiration.date)) is not None:
+                found.append((at, rule.id))
+    return min(found, default=None)
+
+
 def common_prefixes(rules: Iterable[LcRule]) -> list[str]:
     """The fewest prefixes that cover all enabled rules."""
     found: list[str] = []

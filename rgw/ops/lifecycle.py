@@ -5,13 +5,18 @@ from __future__ import annotations
 import secrets
 import string
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any
+from urllib.parse import quote
 
-from rgw.core.lc_rules import parse_date
+from rgw.core.buckets import LC_XATTR
+from rgw.core.lc_rules import Item, expires_at, parse_date
+from rgw.core.objects import ObjectState
 from rgw.core.zone import ZoneError
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags, PlacementRule
 from rgw.formats.lifecycle import LcExpiration, LcFilter, LcRule, LcTransition, LifecycleConfiguration
+from rgw.ops import attrs
 from rgw.ops.request import Request, Result
 from rgw.ops.tagging import tag_pairs
 
@@ -188,3 +193,16 @@ async def get(req: Request) -> Result:
     if config is None:
         raise S3Error("NoSuchLifecycleConfiguration", BucketName=req.bucket_name)
     return Result(xml=("LifecycleConfiguration", [_rule_document(rule) for _, rule in config.rules]))
+
+
+def expiration(req: Request, state: ObjectState) -> dict[str, str]:
+    """The header x-amz-expiration, if a rule lets the current object go one day."""
+    config = req.gw.lifecycle.config(req.the_bucket) if LC_XATTR in req.the_bucket.attrs else None
+    if config is None or req.query.get("versionId"):
+        return {}
+    raw = state.attrs.get(attrs.TAGGING)
+    tags = ObjTags.decode(raw).tags if raw is not None else []
+    found = expires_at([rule for _, rule in config.rules], Item(state.key, "", state.mtime, state.size), tags)
+    if found is None:
+        return {}
+    return {"x-amz-expiration": f'expiry-date="{formatdate(found[0], usegmt=True)}", rule-id="{quote(found[1])}"'}
