@@ -18,6 +18,7 @@ S3_ERRORS: dict[str, tuple[int, str]] = {
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed object size."),
     "ExpiredToken": (400, "The provided token has expired."),
     "IllegalLocationConstraintException": (400, "The specified location constraint is not valid here."),
+    "IllegalVersioningConfigurationException": (400, "The versioning configuration specified in the request is invalid."),
     "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length HTTP header."),
     "InternalError": (500, "An internal error occurred. Try again."),
     "InvalidAccessKeyId": (403, "The access key ID that you provided does not exist in our records."),

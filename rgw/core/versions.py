@@ -75,6 +75,7 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
         op_tag = olh.new_op_tag()
         await _prepare_null(gw, write, op_tag)
     state, won = await write_head(gw, write)
+    state.version_id = shown(write.instance)
     if not won:
         return state, False  # the other write is the null version, and its gateway links it
     try:
@@ -93,7 +94,6 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
         head = await existing_head(gw, bucket, key)
         if head is None or not head.etag:  # a delete under way took it for the older null version
             raise S3Error("ServiceUnavailable", "the version was removed while it was written")
-    state.version_id = shown(write.instance)
     return state, True
 
 

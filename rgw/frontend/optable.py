@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rgw.errors import S3Error
-from rgw.ops import acl, bucket, copy, delete, lifecycle, listing, multipart, object_read, object_write, service, tagging
+from rgw.ops import acl, bucket, copy, delete, lifecycle, listing, multipart, object_read, object_write, service, tagging, versioning
 from rgw.ops.access import READ, READ_ACP, WRITE, WRITE_ACP
 from rgw.ops.request import Request, Result
 
@@ -31,7 +31,9 @@ class Op:
 OPS: list[Op] = [
     Op("ListBuckets", "GET", "service", handler=service.list_buckets),
     Op("GetBucketLocation", "GET", "bucket", ("location",), handler=bucket.location, permission=READ),
-    Op("GetBucketVersioning", "GET", "bucket", ("versioning",), handler=bucket.versioning, permission=READ),
+    Op("GetBucketVersioning", "GET", "bucket", ("versioning",), handler=versioning.get, permission=READ),
+    Op("PutBucketVersioning", "PUT", "bucket", ("versioning",), handler=versioning.put, body=True),
+    Op("ListObjectVersions", "GET", "bucket", ("versions",), handler=versioning.list_versions, permission=READ),
     Op("GetBucketAcl", "GET", "bucket", ("acl",), handler=acl.get_bucket, permission=READ_ACP),
     Op("PutBucketAcl", "PUT", "bucket", ("acl",), handler=acl.put_bucket, body=True, permission=WRITE_ACP),
     Op("GetBucketTagging", "GET", "bucket", ("tagging",), handler=tagging.get_bucket, permission=READ_ACP),
@@ -75,7 +77,7 @@ def _unsupported(scope: str, rows: str) -> list[Op]:
 
 
 OPS += _unsupported("bucket", """
-    PutBucketVersioning=versioning GetBucketPolicy=policy PutBucketPolicy=policy DeleteBucketPolicy=policy
+    GetBucketPolicy=policy PutBucketPolicy=policy DeleteBucketPolicy=policy
     GetBucketPolicyStatus=policyStatus GetBucketCors=cors PutBucketCors=cors DeleteBucketCors=cors
     GetBucketWebsite=website PutBucketWebsite=website DeleteBucketWebsite=website
     GetBucketEncryption=encryption PutBucketEncryption=encryption DeleteBucketEncryption=encryption
@@ -90,7 +92,7 @@ OPS += _unsupported("bucket", """
     GetBucketInventoryConfiguration=inventory,id PutBucketInventoryConfiguration=inventory DeleteBucketInventoryConfiguration=inventory
     GetBucketMetricsConfiguration=metrics,id PutBucketMetricsConfiguration=metrics DeleteBucketMetricsConfiguration=metrics
     GetBucketIntelligentTieringConfiguration=intelligent-tiering,id PutBucketIntelligentTieringConfiguration=intelligent-tiering
-    DeleteBucketIntelligentTieringConfiguration=intelligent-tiering ListObjectVersions=versions
+    DeleteBucketIntelligentTieringConfiguration=intelligent-tiering
     ListBucketAnalyticsConfigurations=analytics ListBucketInventoryConfigurations=inventory ListBucketMetricsConfigurations=metrics
     ListBucketIntelligentTieringConfigurations=intelligent-tiering GetBucketAbac=abac PutBucketAbac=abac
     CreateBucketMetadataTableConfiguration=metadataTable GetBucketMetadataTableConfiguration=metadataTable

@@ -30,7 +30,7 @@ from rgw.ops.request import Request, Result
 from rgw.store import errors as store_errors
 
 log = logging.getLogger("rgw.frontend")
-_READ_AHEAD = 256 << 10  # bytes of a body that may wait to be taken
+_READ_AHEAD = 128 << 10  # bytes of a body that may wait to be taken
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
 
 
@@ -120,7 +120,7 @@ class Handler:
     async def _render(self, request: web.BaseRequest, request_id: str, result: Result, resource: str) -> web.StreamResponse:
         headers = self._headers(request_id) | result.headers
         if result.later is not None:
-            return await self._slow(request, request_id, result.later, headers, resource)
+            return await self._slow(request, request_id, result, headers, resource)
         if result.stream is not None:
             response = web.StreamResponse(status=result.status, headers=headers)
             response.content_length = result.length
@@ -148,14 +148,16 @@ class Handler:
             headers.setdefault("Content-Type", "application/xml")
         return Reply(result.status, headers, data)
 
-    async def _slow(self, request: web.BaseRequest, request_id: str, later: Any, headers: dict[str, str],
+    async def _slow(self, request: web.BaseRequest, request_id: str, result: Result, headers: dict[str, str],
                     resource: str) -> web.StreamResponse:
         """Waits; after some seconds answers 200 and sends blanks, so that a refusal then stands in the body, as with S3."""
-        task = asyncio.ensure_future(later)
+        assert result.later is not None
+        task = asyncio.ensure_future(result.later)
         headers["Content-Type"] = "application/xml"
         done, _ = await asyncio.wait({task}, timeout=_HEARTBEAT)
         if done:
-            return Reply(200, headers, xml.render(task.result()))
+            document_tree = task.result()  # which may have added headers
+            return Reply(200, headers | result.headers, xml.render(document_tree))
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         document = b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -233,8 +235,8 @@ class Server:
             self._listeners.append(await loop.create_server(self._connection, sock=sock, ssl=tls, backlog=1024))
 
     def _connection(self) -> Protocol:
-        return Protocol(self._server, loop=asyncio.get_running_loop(), access_log=None, auto_decompress=False,  # objects are kept as sent
-                        read_bufsize=_READ_AHEAD)
+        return Protocol(self._server, loop=asyncio.get_running_loop(), access_log=None,  # type: ignore[arg-type]  # its own default says so
+                        auto_decompress=False, read_bufsize=_READ_AHEAD)  # objects are kept as sent
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1

@@ -8,7 +8,7 @@ from rgw.auth import acl as acls
 from rgw.core.state import ACL
 from rgw.errors import S3Error
 from rgw.formats.acl import GROUP, AccessControlPolicy
-from rgw.ops import access
+from rgw.ops import access, versioning
 from rgw.ops.request import Request, Result
 
 _XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
@@ -101,11 +101,11 @@ async def put_bucket(req: Request) -> Result:
 async def get_object(req: Request) -> Result:
     state = await req.gw.objects.head(req.the_bucket, req.key, req.query.get("versionId", ""))
     access.require(req, state.acl, access.READ_ACP)
-    return Result(xml=_document(state.acl))
+    return Result(headers=versioning.headers(state), xml=_document(state.acl))
 
 
 async def put_object(req: Request) -> Result:
     state = await req.gw.objects.head(req.the_bucket, req.key, req.query.get("versionId", ""))
     access.require(req, state.acl, access.WRITE_ACP)
     await req.gw.objects.set_attrs(state, {ACL: (await _wanted(req, state.acl)).encode()})
-    return Result()
+    return Result(headers=versioning.headers(state))

@@ -1,4 +1,4 @@
-"""Buckets: create, look, remove, location, versioning."""
+"""Buckets: create, look, remove, location."""
 
 from __future__ import annotations
 
@@ -62,9 +62,3 @@ async def delete(req: Request) -> Result:
 
 async def location(req: Request) -> Result:
     return Result(xml=("LocationConstraint", req.gw.options.rgw_default_region or req.gw.zone.api_name))
-
-
-async def versioning(req: Request) -> Result:
-    bucket = req.the_bucket
-    status = "Enabled" if bucket.versioning_enabled else "Suspended" if bucket.versioning_suspended else None
-    return Result(xml=("VersioningConfiguration", [("Status", status)]))

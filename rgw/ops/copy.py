@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 from rgw.core.objects import ObjectState
 from rgw.core.state import ACL
 from rgw.errors import S3Error
-from rgw.ops import access, acl, attrs
+from rgw.ops import access, acl, attrs, versioning
 from rgw.ops.object_read import check_conditions
 from rgw.ops.object_write import conditions, refuse_encryption
 from rgw.ops.request import Request, Result
@@ -71,4 +71,7 @@ async def copy_object(req: Request) -> Result:
     async with req.gw.quotas.room(bucket, 0 if itself else src.size, 0 if itself else 1):
         state = await req.gw.objects.copy(
             src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra)
-    return Result(xml=("CopyObjectResult", [("LastModified", attrs.iso(state.mtime)), ("ETag", f'"{state.etag}"')]))
+    headers = versioning.headers(state)
+    if src.version_id:
+        headers["x-amz-copy-source-version-id"] = src.version_id
+    return Result(headers=headers, xml=("CopyObjectResult", [("LastModified", attrs.iso(state.mtime)), ("ETag", f'"{state.etag}"')]))

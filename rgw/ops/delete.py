@@ -7,6 +7,7 @@ from typing import Any
 
 from rgw.core.conditions import Conditions
 from rgw.errors import S3Error
+from rgw.ops import versioning
 from rgw.ops.request import Request, Result
 from rgw.store.errors import StoreError
 
@@ -14,12 +15,8 @@ from rgw.store.errors import StoreError
 async def delete_one(req: Request) -> Result:
     match = req.headers.get("if-match")
     wanted = Conditions(if_match=match) if match is not None else None
-    try:
-        await req.gw.objects.delete(req.the_bucket, req.key, req.query.get("versionId", ""), wanted)
-    except S3Error as error:
-        if error.code != "NoSuchKey" or wanted is not None:
-            raise
-    return Result(204)
+    done = await req.gw.objects.delete(req.the_bucket, req.key, req.query.get("versionId", ""), wanted, req.identity.user)
+    return Result(204, versioning.deleted_headers(done))
 
 
 async def delete_many(req: Request) -> Result:
@@ -40,12 +37,14 @@ async def delete_many(req: Request) -> Result:
             if len(key.encode()) > 1024:
                 raise S3Error("KeyTooLongError")
             async with gate:
-                await req.gw.objects.delete(req.the_bucket, key, version, Conditions(if_match=etag) if etag else None)
+                done = await req.gw.objects.delete(
+                    req.the_bucket, key, version, Conditions(if_match=etag) if etag else None, req.identity.user)
         except S3Error as error:
-            if error.code != "NoSuchKey" or etag:
-                return "Error", [*row, ("Code", error.code), ("Message", error.message)]
+            return "Error", [*row, ("Code", error.code), ("Message", error.message)]
         except StoreError:
             return "Error", [*row, ("Code", "ServiceUnavailable"), ("Message", S3Error("ServiceUnavailable").message)]
+        if done.delete_marker:
+            row += [("DeleteMarker", True), ("DeleteMarkerVersionId", done.version_id)]
         return None if quiet else ("Deleted", row)
 
     rows = await asyncio.gather(*(remove(*item) for item in wanted))

@@ -9,7 +9,7 @@ from rgw.auth import checksums
 from rgw.core.multipart import CompletedPart, Part, Upload
 from rgw.core.state import text
 from rgw.errors import S3Error
-from rgw.ops import acl, attrs
+from rgw.ops import acl, attrs, versioning
 from rgw.ops.copy import source
 from rgw.ops.listing import encoder
 from rgw.ops.object_write import conditions, refuse_encryption
@@ -180,8 +180,11 @@ async def complete(req: Request) -> Result:
     async def work() -> tuple[str, Any]:
         async with req.gw.quotas.room(req.the_bucket, 0, 0):  # the parts are counted already
             state = await req.gw.multipart.complete(req.the_bucket, req.key, upload_id, wanted, conditions=conditions(req), attrs_of=sums_of)
+        result.headers |= versioning.headers(state)
         sums = {name: text(state.attrs[attrs.CHECKSUM + name]) for name in checksums.ALGORITHMS if attrs.CHECKSUM + name in state.attrs}
         return "CompleteMultipartUploadResult", [
             ("Location", f"/{req.bucket_name}/{req.key}"), ("Bucket", req.bucket_name), ("Key", req.key), ("ETag", f'"{state.etag}"'),
             *_sums(sums), ("ChecksumType", text(state.attrs.get(attrs.CHECKSUM + "type")) or None if sums else None)]
-    return Result(later=work())
+    result = Result()
+    result.later = work()
+    return result

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from rgw.core.conditions import Conditions
 from rgw.core.objects import ObjectState
 from rgw.errors import S3Error
-from rgw.ops import access, attrs
+from rgw.ops import access, attrs, lifecycle, versioning
 from rgw.ops.request import Request, Result
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
@@ -68,10 +68,9 @@ async def _load(req: Request, prefetch: bool) -> ObjectState:
     try:
         state = await load(req.the_bucket, req.key, req.query.get("versionId", ""))
     except S3Error as error:
-        if error.code in ("NoSuchKey", "NoSuchVersion"):
+        if error.code in ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed"):
             if not access.permitted(req, req.the_bucket.acl, access.READ):
                 raise S3Error("AccessDenied") from None
-            raise S3Error(error.code, Key=req.key) from None
         raise
     access.require(req, state.acl, access.READ)
     return state
@@ -79,14 +78,14 @@ async def _load(req: Request, prefetch: bool) -> ObjectState:
 
 def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
     """The reply's headers, status and length, and the offset of its body."""
-    known = {"ETag": f'"{state.etag}"', "Last-Modified": attrs.http_date(state.mtime // 10**9)}
+    known = {"ETag": f'"{state.etag}"', "Last-Modified": attrs.http_date(state.mtime // 10**9)} | versioning.headers(state)
     try:
         check_conditions(state, req.headers)
     except S3Error as error:
         if error.code == "NotModified":  # a cache refreshes what it holds by these
             error.headers = known
         raise
-    headers = {**attrs.headers(state.attrs), **known, "Accept-Ranges": "bytes"}
+    headers = {**attrs.headers(state.attrs), **known, **lifecycle.expiration(req, state), "Accept-Ranges": "bytes"}
     for name in _OVERRIDES:
         value = req.query.get(f"response-{name}")
         if value is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rgw.core.conditions import Conditions
 from rgw.errors import S3Error
-from rgw.ops import acl, attrs
+from rgw.ops import acl, attrs, lifecycle, versioning
 from rgw.ops.request import Request, Result
 
 
@@ -48,4 +48,4 @@ async def put(req: Request) -> Result:
         except BaseException:
             await writer.abort()
             raise
-    return Result(headers={"ETag": f'"{state.etag}"'} | attrs.checksum_headers(sums))
+    return Result(headers={"ETag": f'"{state.etag}"'} | versioning.headers(state) | attrs.checksum_headers(sums) | lifecycle.expiration(req, state))

@@ -7,7 +7,7 @@ from typing import Any
 from rgw.core.objects import ObjectState
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags
-from rgw.ops import access, attrs
+from rgw.ops import access, attrs, versioning
 from rgw.ops.request import Request, Result
 
 OBJECT_TAGS, BUCKET_TAGS = 10, 50  # the most, by S3's documentation
@@ -47,7 +47,7 @@ def _document(raw: bytes | None) -> tuple[str, Any]:
 async def _object(req: Request, permission: int) -> tuple[ObjectState, dict[str, str]]:
     state = await req.gw.objects.head(req.the_bucket, req.key, req.query.get("versionId", ""))
     access.require(req, state.acl, permission)
-    return state, {"x-amz-version-id": state.version_id} if state.version_id else {}
+    return state, versioning.headers(state)
 
 
 async def get_object(req: Request) -> Result:

@@ -1,0 +1,81 @@
+"""?versioning and ?versions of buckets, and how replies tell of versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rgw.core.listing import Listing
+from rgw.core.objects import ObjectState
+from rgw.core.versions import Deleted
+from rgw.errors import S3Error
+from rgw.formats.index import DirEntry
+from rgw.ops.attrs import iso
+from rgw.ops.listing import encoder
+from rgw.ops.request import Request, Result
+
+_VER, _CURRENT, _DELETE_MARKER = 1, 2, 4  # flags of an index entry
+
+
+def headers(state: ObjectState) -> dict[str, str]:
+    """The header that tells which version an object is; none in buckets without versions."""
+    return {"x-amz-version-id": state.version_id} if state.version_id else {}
+
+
+def deleted_headers(done: Deleted) -> dict[str, str]:
+    """The headers that tell what a delete did."""
+    found = {"x-amz-version-id": done.version_id} if done.version_id else {}
+    return found | {"x-amz-delete-marker": "true"} if done.delete_marker else found
+
+
+async def get(req: Request) -> Result:
+    bucket = req.the_bucket
+    status = "Enabled" if bucket.versioning_enabled else "Suspended" if bucket.versioning_suspended else None
+    return Result(xml=("VersioningConfiguration", [("Status", status)]))
+
+
+async def put(req: Request) -> Result:
+    if req.user.user_id.text() != req.the_bucket.owner.text():
+        raise S3Error("AccessDenied")
+    root = await req.xml()
+    if root is None or root.tag != "VersioningConfiguration":
+        raise S3Error("MalformedXML")
+    mfa = (root.findtext("MfaDelete") or root.findtext("MFADelete") or "").strip()
+    if mfa not in ("", "Disabled") or "x-amz-mfa" in req.headers:
+        raise S3Error("NotImplemented", "MFA delete is not implemented.")
+    status = (root.findtext("Status") or "").strip()
+    if status not in ("Enabled", "Suspended"):
+        raise S3Error("IllegalVersioningConfigurationException")
+    await req.gw.buckets.set_versioning(req.the_bucket, status == "Enabled")
+    return Result()
+
+
+async def list_versions(req: Request) -> Result:
+    encode = encoder(req)
+    query = req.query
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+    key_marker, version_marker = query.get("key-marker", ""), query.get("version-id-marker", "")
+    if version_marker and not key_marker:
+        raise S3Error("InvalidArgument", "A version-id marker cannot be specified without a key marker.", ArgumentName="version-id-marker",
+                      ArgumentValue=version_marker)
+    most = min(req.integer("max-keys", 1000), req.gw.options.rgw_max_listing_results)
+    page = await req.gw.listing.versions(req.the_bucket, prefix, delimiter, key_marker, version_marker, most) if most else Listing()
+    rows = [_row(entry, encode) for entry in page.entries]
+    return Result(xml=("ListVersionsResult", [
+        ("Name", req.bucket_name), ("Prefix", encode(prefix)), ("KeyMarker", encode(key_marker)), ("VersionIdMarker", version_marker),
+        ("NextKeyMarker", encode(page.next_marker) if page.truncated else None),
+        ("NextVersionIdMarker", page.next_version_marker or None if page.truncated else None),
+        ("MaxKeys", most), ("Delimiter", encode(delimiter) if delimiter else None), ("IsTruncated", page.truncated),
+        ("EncodingType", query.get("encoding-type") or None), *rows,
+        *(("CommonPrefixes", [("Prefix", encode(common))]) for common in page.common_prefixes)]))
+
+
+def _row(entry: DirEntry, encode: Any) -> tuple[str, Any]:
+    meta = entry.meta
+    marker = bool(entry.flags & _DELETE_MARKER)
+    row: list[tuple[str, Any]] = [
+        ("Key", encode(entry.name)), ("VersionId", entry.instance or "null"),
+        ("IsLatest", bool(entry.flags & _CURRENT or not entry.flags & _VER)), ("LastModified", iso(meta.mtime))]
+    if not marker:
+        row += [("ETag", f'"{meta.etag}"'), ("Size", meta.accounted_size), ("StorageClass", meta.storage_class or "STANDARD")]
+    row.append(("Owner", [("ID", meta.owner), ("DisplayName", meta.owner_display_name)]))
+    return "DeleteMarker" if marker else "Version", row
