@@ -11,6 +11,7 @@ from rgw.core.gc import GarbageCollector
 from rgw.core.intents import Intents
 from rgw.core.lifecycle import Lifecycle
 from rgw.core.listing import Listings
+from rgw.core.memory import BodyMemory
 from rgw.core.metadata import Metadata
 from rgw.core.options import Options
 from rgw.core.quota_enforcement import Quotas
@@ -38,6 +39,7 @@ class Gateway:
         self.zone = zone
         self._pools: dict[str, IoCtx] = {}
         self.metadata = Metadata(self)
+        self.body_memory = BodyMemory(options.rgw_put_memory)
         self.users = Users(self)
         self.buckets = Buckets(self)
         self.listing = Listings(self)

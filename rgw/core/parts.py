@@ -145,7 +145,7 @@ class PartWriter:
         self._kept = False
         self._intent = part_intent(gw, upload, number, [self._prefix, self._other])
         stripe = gw.options.rgw_obj_stripe_size
-        self._sink = StripeSink(stripe, stripe, gw.options.rgw_put_obj_min_window_size, self._put)
+        self._sink = StripeSink(stripe, stripe, gw.options.rgw_put_obj_min_window_size, self._put, gw.body_memory)
 
     async def _put(self, stripe: int, data: bytes) -> None:
         ioctx = await self._gw.pool(self._pool)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from rgw.core.memory import BodyMemory
+
 
 class StripeSink:
     """Takes a body in pieces of any size and hands it out in stripes.
 
     ``put(number, data)`` stores one. Stripe 0 (``first`` bytes at most) is awaited before any other is put; of the rest, ``window`` bytes
     (at least one stripe) are under way at a time. The first failure is raised by the next ``write`` or by ``finish``.
+    What it holds is counted in ``memory``; after a failure ``settle`` must be called.
     """
 
-    def __init__(self, first: int, stripe: int, window: int, put: Callable[[int, bytes], Awaitable[None]]) -> None:
+    def __init__(self, first: int, stripe: int, window: int, put: Callable[[int, bytes], Awaitable[None]], memory: BodyMemory) -> None:
+        self._memory = memory
         self._first = first
         self._stripe = stripe
         self._window = max(window, stripe)
@@ -35,6 +39,7 @@ class StripeSink:
                 await self._emit()
                 continue
             take = min(limit - self._held, len(view))
+            await self._memory.take(self, self._held, take)
             self._chunks.append(view[:take])
             self._held += take
             view = view[take:]
@@ -47,7 +52,10 @@ class StripeSink:
             await self._reap()
 
     async def settle(self) -> None:
-        """Waits until nothing is under way any more, failed or not."""
+        """Drops what is held, and waits until nothing is under way any more, failed or not."""
+        self._chunks.clear()
+        self._memory.give(self._held)
+        self._held = 0
         while self._flying:
             await asyncio.wait(self._flying)
             for task in [task for task in self._flying if task.done()]:
@@ -60,11 +68,18 @@ class StripeSink:
         self._held = 0
         number, self._next = self._next, self._next + 1
         if number == 0:
-            await self._put(0, data)
+            self._memory.fly(self)
+            try:
+                await self._put(0, data)
+            finally:
+                self._memory.land(len(data))
             return
         while self._flying and self._in_flight + len(data) > self._window:
             await self._reap()
-        self._flying[asyncio.ensure_future(self._put(number, data))] = len(data)
+        self._memory.fly(self)
+        task = asyncio.ensure_future(self._put(number, data))
+        task.add_done_callback(lambda _, size=len(data): self._memory.land(size))  # type: ignore[misc]
+        self._flying[task] = len(data)
         self._in_flight += len(data)
 
     async def _reap(self) -> None:

@@ -81,7 +81,7 @@ class _Move:
             return
         options = self._gw.options
         stripe = options.rgw_obj_stripe_size
-        sink = StripeSink(self._head_room or stripe, stripe, options.rgw_put_obj_min_window_size, self._put)
+        sink = StripeSink(self._head_room or stripe, stripe, options.rgw_put_obj_min_window_size, self._put, self._gw.body_memory)
         try:
             async for data in read(self._gw, self._state):
                 await sink.write(data)

@@ -63,7 +63,7 @@ class ObjectWriter:
         self._tag = gw.new_tag()
         self._intent: OpenIntent | None = None  # an object that fits into its head needs none
         options = gw.options
-        self._sink = StripeSink(options.rgw_max_chunk_size, options.rgw_obj_stripe_size, options.rgw_put_obj_min_window_size, self._put)
+        self._sink = StripeSink(options.rgw_max_chunk_size, options.rgw_obj_stripe_size, options.rgw_put_obj_min_window_size, self._put, gw.body_memory)
 
     async def _put(self, number: int, data: bytes) -> None:
         if number == 0:
