@@ -1,5 +1,6 @@
 """Lifecycle: which rule wants what, what a run does to a bucket, and the queue that workers share."""
 
+import asyncio
 import time
 
 import pytest
@@ -11,11 +12,13 @@ from rgw.core.head import existing_head
 from rgw.core.lc_bucket import BucketRun
 from rgw.core.lc_rules import EXPIRE, Clock, Item, action, common_prefixes, fits, tagged
 from rgw.core.lifecycle import COMPLETE, LC_XATTR, PROCESSING, UNINITIAL, entry_key
+from rgw.core.options import Options
 from rgw.core.state import OLH_PENDING
+from rgw.formats.acl import AccessControlPolicy
 from rgw.formats.basics import ObjTags, Pool
-from rgw.formats.cls_rgw import LcEntryOp
+from rgw.formats.cls_rgw import LcEntryOp, LcPutHeadOp
 from rgw.formats.lifecycle import LcExpiration, LcFilter, LcRule, LcTransition, LifecycleConfiguration
-from rgw.formats.misc import LcEntry
+from rgw.formats.misc import LcEntry, LcHead
 from rgw.formats.obj import ObjectLegalHold, ObjectRetention
 from rgw.formats.zone import ZoneStorageClass
 from rgw.store import classes
@@ -206,8 +209,6 @@ async def test_a_bucket_takes_its_entry_along(gateway, bucket):
 
 async def test_worker(cluster, options, bucket, gateway, user):
     """The background worker, with days of half a second."""
-    from rgw.core.options import Options
-
     await gateway.lifecycle.set_config(bucket, LifecycleConfiguration([("r", rule(prefix="gone", expiration=days(1)))]))
     for key in ("gone", "stays"):
         await put(gateway, bucket, key, b"x", user)
@@ -217,17 +218,11 @@ async def test_worker(cluster, options, bucket, gateway, user):
         for _ in range(100):
             if await keys(gateway, bucket) == ["stays"]:
                 break
-            await _nap()
+            await asyncio.sleep(0.1)
         assert await keys(gateway, bucket) == ["stays"]
     finally:
         await other.close()
         await gateway.lifecycle.remove_config(bucket)
-
-
-async def _nap():
-    import asyncio
-
-    await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize(("text", "ok"), [("00:00-06:00", True), ("22:30-4:15", True), ("morning", False), ("1-2", False)])
@@ -410,3 +405,50 @@ async def test_the_current_version_moves(cold, versioned, user):
     await put(cold, plain, "null", b"again", user)
     await collect(cold)
     assert await fetch(cold, plain, "null") == b"again" and len(await versions(cold, plain)) == 4
+
+
+async def test_workers_take_turns(cluster, options, user):
+    """Two gateways at one queue: each bucket is done, by one of them; a gateway that is stopped in the middle leaves its bucket to the other."""
+    pair = [await Gateway.open(cluster, Options({**options.as_dict(), "rgw_lc_max_objs": 1})) for _ in range(2)]
+    first, second = pair
+    done: list[str] = []
+    try:
+        ioctx = await first.pool(first.zone.lc_pool)
+        await ioctx.write("lc.0", WriteOp().create().call(classes.LC_PUT_HEAD(LcPutHeadOp(head=LcHead()))))
+        acl = AccessControlPolicy.private(user.user_id.text(), "A user")
+        made = [(await first.buckets.create(f"turn{i}{time.time_ns()}", user, acl))[0] for i in range(6)]
+        for bucket in made:
+            await first.lifecycle.set_config(bucket, LifecycleConfiguration([("r", rule(expiration=days(1)))]))
+        mine = {entry_key(bucket) for bucket in made}
+        for gateway in pair:
+            work = gateway.lifecycle._process_bucket
+
+            async def recorded(key, work=work):
+                done.append(key)
+                await asyncio.sleep(0.01)
+                return await work(key)
+
+            gateway.lifecycle._process_bucket = recorded
+        await asyncio.gather(*(gateway.lifecycle.process(everything=False) for gateway in pair for _ in range(2)))
+        for gateway in pair:  # whoever met the other at the queue left it to him
+            await gateway.lifecycle.process(everything=False)
+        assert sorted(key for key in done if key in mine) == sorted(mine)
+
+        begun = asyncio.Event()
+
+        async def stuck(_key):
+            begun.set()
+            await asyncio.sleep(60)
+
+        first.lifecycle._process_bucket = stuck
+        task = asyncio.ensure_future(first.lifecycle.process(only=made[0]))
+        await begun.wait()
+        assert await second.lifecycle.process(only=made[0]) == 0
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await second.lifecycle.process(only=made[0]) == 1
+        for bucket in made:
+            await first.lifecycle.remove_config(bucket)
+    finally:
+        for gateway in pair:
+            await gateway.close()
