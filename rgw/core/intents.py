@@ -45,6 +45,7 @@ REFERENCES = 3  # references on tails, for a head that is not written yet
 PART = 4        # a part of an upload, not recorded yet
 ENDING = 5      # an upload that is being completed (``number`` 0) or aborted (1) under the lock of cookie ``tag``
 INSTANCE = 6    # the lease itself
+VERSION = 7     # a version of an object, not linked yet
 
 SHARDS = 16
 NAMESPACE = "pyrgw"
@@ -153,11 +154,11 @@ class Intents:
         number = next(self._numbers)
         return OpenIntent(self, intent, f"intent.{number % SHARDS}", b"%d.%d" % (self.instance_id, number))
 
-    def _about(self, kind: int, bucket: Bucket, key: str) -> Intent:
+    def _about(self, kind: int, bucket: Bucket, key: str, instance: str = "") -> Intent:
         marker = bucket.marker
         return Intent(
-            kind=kind, bucket=bucket.info.bucket, key=key, head_pool=places.head_pool_name(self._gateway, bucket),
-            head_oid=names.raw_name(marker, key), head_locator=names.locator(marker, key))
+            kind=kind, bucket=bucket.info.bucket, key=key, instance=instance, head_pool=places.head_pool_name(self._gateway, bucket),
+            head_oid=names.raw_name(marker, key, instance), head_locator=names.locator(marker, key))
 
     @property
     def _window(self) -> int:
@@ -165,9 +166,8 @@ class Intents:
         return options.rgw_put_obj_min_window_size // options.rgw_obj_stripe_size + 2
 
     def tails(self, bucket: Bucket, key: str, pool: str, prefix: str, tag: str, instance: str = "") -> OpenIntent:
-        """For tails ``prefix`` + number that will be ``key``'s, whose tail_tag will be ``tag``. ``instance``: of the tails' names."""
-        return self._new(replace(
-            self._about(OBJECT, bucket, key), pool=pool, prefixes=[prefix], instance=instance, window=self._window, tag=tag))
+        """For tails ``prefix`` + number that will be ``key``'s, whose tail_tag will be ``tag``. ``instance``: the version; tails bear it too."""
+        return self._new(replace(self._about(OBJECT, bucket, key, instance), pool=pool, prefixes=[prefix], window=self._window, tag=tag))
 
     def old_tail(self, bucket: Bucket, key: str, head: tuple[str, str, str], pool: str, manifest: bytes, tag: str) -> OpenIntent:
         """For the tail of a head (its pool, name, locator) that is about to go. ``manifest`` is the head's, as it is stored."""
@@ -177,7 +177,11 @@ class Intents:
 
     def references(self, bucket: Bucket, key: str, pool: str, manifest: bytes, tag: str, instance: str = "") -> OpenIntent:
         """For references under ``tag`` on the tails of a manifest. ``instance``: of the version that will hold them."""
-        return self._new(replace(self._about(REFERENCES, bucket, key), pool=pool, manifest=manifest, tag=tag, instance=instance))
+        return self._new(replace(self._about(REFERENCES, bucket, key, instance), pool=pool, manifest=manifest, tag=tag))
+
+    def version(self, bucket: Bucket, key: str, instance: str) -> OpenIntent:
+        """For a version without tails, which nobody sees until it is linked."""
+        return self._new(self._about(VERSION, bucket, key, instance))
 
     def part(self, bucket: Bucket, key: str, upload_id: str, meta: tuple[str, str], number: int, pool: str, prefixes: list[str]) -> OpenIntent:
         """For a part of an upload whose ``.meta`` is ``meta`` (pool, name). The part's first object bears ``mark`` as xattr MARK."""

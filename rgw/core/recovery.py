@@ -11,9 +11,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rgw.core import places
+from rgw.core import olh, places
 from rgw.core.complete import settle_ending
 from rgw.core.copy import put_references
+from rgw.core.delete import remove_object
+from rgw.core.head import existing_head
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
 from rgw.core.intents import (
@@ -24,6 +26,7 @@ from rgw.core.intents import (
     PART,
     REFERENCES,
     TAIL,
+    VERSION,
     instance_oid,
     now,
     shard_oids,
@@ -139,9 +142,15 @@ class Recovery:
     async def _undo(self, intent: Intent, key: bytes) -> None:
         if intent.kind == INSTANCE:
             await _remove_lease(await self._gateway.intents.pool(), int(key.split(b".")[0]), self._gateway.intents.instance_id)
+        elif intent.kind == VERSION:
+            await self._undo_version(intent)
         elif intent.kind == OBJECT:
+            await self._undo_version(intent)
             await self._undo_object(intent)
-        elif intent.kind in (TAIL, REFERENCES):
+        elif intent.kind == TAIL:
+            await self._undo_tail(intent)
+        elif intent.kind == REFERENCES:
+            await self._undo_version(intent)
             await self._undo_tail(intent)
         elif intent.kind == PART:
             await self._undo_part(intent, key)
@@ -151,6 +160,17 @@ class Recovery:
                 await settle_ending(self._gateway, bucket, intent.key, intent.upload_id, intent.tag, aborting=bool(intent.number))
         else:
             raise S3Error("InternalError", f"an intent of the unknown kind {intent.kind}, noted by a newer gateway")
+
+    async def _undo_version(self, intent: Intent) -> None:
+        """A version whose head was written, but which was not linked: nobody has seen it."""
+        bucket = await self._bucket(intent) if intent.instance else None
+        if bucket is None:
+            return
+        state = await existing_head(self._gateway, bucket, intent.key, intent.instance)
+        if state is not None:
+            seen = await olh.look(bucket, intent.key, intent.instance)
+            if seen.entry is None or not seen.entry.versioned_epoch:
+                await remove_object(self._gateway, state)
 
     async def _undo_object(self, intent: Intent) -> None:
         marker, prefix = intent.bucket.marker, intent.prefixes[0]

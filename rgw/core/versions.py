@@ -65,6 +65,15 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     bucket, key = write.bucket, write.key
     if not (bucket.versioned or write.instance):
         return await write_head(gw, write)
+    if not write.instance or write.intent is not None:
+        return await _put_version(gw, write)
+    with gw.intents.version(bucket, key, write.instance) as write.intent:
+        write.intent.begin()  # while the index prepares
+        return await _put_version(gw, write)
+
+
+async def _put_version(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
+    bucket, key = write.bucket, write.key
     conditions, write.conditions = write.conditions, None
     conditional = conditions is not None and conditions.any
     if conditional:

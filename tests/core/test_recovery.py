@@ -402,3 +402,35 @@ async def test_a_bucket_that_is_gone(gateway, other, bucket, user) -> None:
     await die(gateway)
     await other.buckets.delete(bucket)
     assert await settle(other, bucket) == set()
+
+
+@pytest.mark.parametrize("kind", ["put", "copy", "small"])
+@pytest.mark.parametrize("linked", [False, True])
+async def test_versions(gateway, other, bucket, user, monkeypatch, kind, linked) -> None:
+    """A version that its gateway did not live to link was seen by nobody and goes; one that was linked stays, whatever is noted of it."""
+    from rgw.core import olh
+
+    old, new = body(BIG), body(100 if kind == "small" else BIG)
+    bucket = await gateway.buckets.set_versioning(bucket, True)
+    other_bucket = await other.buckets.get(bucket.name)
+    await put(gateway, bucket, "k", old, user)
+    await put(gateway, bucket, "src", new, user)
+    source = await gateway.objects.head(bucket, "src")
+    kept = await census(gateway, bucket)
+    if not linked:
+        killer(monkeypatch, olh, "link")
+    try:
+        if kind == "copy":
+            await gateway.objects.copy(source, bucket, "k", owner=user)
+        else:
+            await put(gateway, bucket, "k", new, user)
+        assert linked
+    except Killed:
+        assert not linked
+    monkeypatch.undo()
+    await die(gateway)
+    await other.recovery.run()
+    await other.objects.delete(other_bucket, "src", source.version_id)
+    left = await settle(other, other_bucket)
+    assert await fetch(other, other_bucket, "k") == (new if linked else old)
+    assert linked or left <= kept
