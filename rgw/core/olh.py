@@ -174,10 +174,14 @@ async def unlink(gw: Gateway, bucket: Bucket, key: str, instance: str, *, expect
             key=place.cls_key, op_tag=op_tag, olh_epoch=0, log_op=False, bilog_flags=_VERSIONED_OP, olh_tag=tag,
             zones_trace=bucket.index.zones_trace))
 
-    await _change(gw, bucket, key, call, "", expected)
+    tag, op_tag = await _change(gw, bucket, key, call, "", expected)
+    head = await existing_head(gw, bucket, key)
+    if head is not None and OLH_PENDING + op_tag in head.attrs:  # nothing was logged: it was gone, or a marker that was not current
+        await _withdraw(gw, bucket, key, tag, op_tag)
 
 
-async def _change(gw: Gateway, bucket: Bucket, key: str, call, op_tag: str, expected: bytes | None) -> None:  # type: ignore[no-untyped-def]
+async def _change(gw: Gateway, bucket: Bucket, key: str, call, op_tag: str, expected: bytes | None) -> tuple[str, str]:  # type: ignore[no-untyped-def]
+    """Announces, changes the index, applies. Returns the tags of the head and of the change."""
     seen = None if expected is None else (OLH + names.index_name(key).encode("utf-8", "surrogateescape"), expected)
     for _ in range(_TRIES):
         op_tag = op_tag or new_op_tag()
@@ -197,6 +201,7 @@ async def _change(gw: Gateway, bucket: Bucket, key: str, call, op_tag: str, expe
     else:
         raise S3Error("ServiceUnavailable", "the object's versions change too fast")
     await apply_log(gw, bucket, key)
+    return tag, op_tag
 
 
 async def _repair_head(gw: Gateway, bucket: Bucket, key: str, tag: str) -> None:
@@ -304,9 +309,16 @@ async def _drop_head(gw: Gateway, head: ObjectState, epoch: int) -> None:
         log.debug("the key %s is in use again", key)
 
 
-async def settle(gw: Gateway, head: ObjectState) -> None:
-    """Finishes what was announced on a head and came as far as the index; older announcements that did not are taken away."""
+async def settle(gw: Gateway, head: ObjectState, *, dangling: bool = False) -> None:
+    """Finishes what was announced on a head and came as far as the index; older announcements that did not are taken away.
+
+    ``dangling``: it points to a version that is gone, perhaps the last one.
+    """
     await apply_log(gw, head.bucket, head.key)
+    if dangling:
+        seen = (await look(head.bucket, head.key)).olh
+        if seen is not None and seen.pending_removal and not seen.pending_log and seen.tag.encode() == head.attrs[OLH_IDTAG]:
+            await _drop_head(gw, head, seen.epoch)
     limit = time.time_ns() - gw.options.rgw_olh_pending_timeout_sec * 1_000_000_000
     stale = [name for name, value in head.attrs.items() if name.startswith(OLH_PENDING) and OlhPendingInfo.decode(value).time < limit]
     if not stale:

@@ -224,7 +224,7 @@ async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, p
     marker = bucket.marker
     ioctx = await places.head_pool(gw, bucket)
     loc = names.locator(marker, key)
-    settled = False
+    settled, gone = False, set[str]()
     for _ in range(8):  # a version that is removed between the pointer and the look is looked up again
         oid = names.raw_name(marker, key, instance)
         op = ReadOp().getxattrs().stat()
@@ -235,14 +235,17 @@ async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, p
         except store_errors.NotFound:
             if version_id or not instance:
                 raise await _missing(bucket, key, version_id, raw) from None
+            if instance in gone:
+                raise S3Error("NoSuchKey", Key=key) from None
+            gone.add(instance)
             instance = ""
             continue
         if not instance and not raw and OLH_IDTAG in result.xattrs:
-            if not settled and any(name.startswith(OLH_PENDING) for name in result.xattrs):
+            if not settled and (gone or any(name.startswith(OLH_PENDING) for name in result.xattrs)):
                 from rgw.core import olh  # which needs heads itself
 
                 settled = True
-                await olh.settle(gw, _from_result(bucket, key, "", "", ioctx, oid, loc, result, False))
+                await olh.settle(gw, _from_result(bucket, key, "", "", ioctx, oid, loc, result, False), dangling=bool(gone))
                 continue
             if not version_id and OLH_INFO in result.xattrs:
                 info = OlhInfo.decode(result.xattrs[OLH_INFO])

@@ -102,6 +102,7 @@ async def _put_version(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool
     if not write.instance:
         head = await existing_head(gw, bucket, key)
         if head is None or not head.etag:  # a delete under way took it for the older null version
+            await _add_marker(gw, bucket, key, None, None)
             raise S3Error("ServiceUnavailable", "the version was removed while it was written")
     return state, True
 

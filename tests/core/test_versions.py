@@ -1,0 +1,223 @@
+"""Versions: against a simple model, many at once, and changes that a crash left half done."""
+
+import asyncio
+import random
+import secrets
+
+import pytest
+
+from rgw.core import olh
+from rgw.core.conditions import Conditions
+from rgw.core.state import OLH_PENDING
+from rgw.errors import S3Error
+from rgw.formats.index import DirEntryMeta
+from tests.core.helpers import body, census, collect, fetch, index_keys, put
+
+MIB = 1 << 20
+
+
+async def listed(gateway, bucket):
+    """(key, version, is current, is a marker), newest first within a key."""
+    page = await gateway.listing.versions(bucket)
+    return [(e.name, e.instance or "null", bool(e.flags & 2 or not e.flags & 1), bool(e.flags & 4)) for e in page.entries]
+
+
+async def version(gateway, bucket, key, version_id):
+    state = await gateway.objects.get(bucket, key, version_id)
+    return b"".join([part async for part in gateway.objects.read(state)])
+
+
+async def code(awaitable):
+    with pytest.raises(S3Error) as error:
+        await awaitable
+    return error.value.code
+
+
+class Model:
+    """What S3 says that a bucket holds: for each key its versions, newest first, as [id, bytes or None for a marker]."""
+
+    def __init__(self, enabled):
+        self.keys, self.enabled = {}, enabled
+
+    def put(self, key, version_id, data):
+        held = self.keys.setdefault(key, [])
+        if data is None and held and held[0][1] is None and version_id != "null":
+            return  # radosgw keeps no marker on a marker
+        if version_id == "null":
+            held[:] = [row for row in held if row[0] != "null"]
+        held.insert(0, [version_id, data])
+
+    def remove(self, key, version_id):
+        self.keys[key] = [row for row in self.keys.get(key, []) if row[0] != version_id]
+
+    def rows(self):
+        return [(key, row[0], number == 0, row[1] is None) for key in sorted(self.keys) for number, row in enumerate(self.keys[key])]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_random_operations(gateway, bucket, user, seed):
+    chance = random.Random(seed)
+    model = Model(None)
+    keys = ["a", "_b"]
+    for key in keys:  # versions begin on objects that are there
+        if chance.random() < 0.5:
+            data = body(10)
+            await put(gateway, bucket, key, data, user)
+            model.put(key, "null", data)
+    await gateway.buckets.set_versioning(bucket, True)
+    for step in range(40):
+        key = chance.choice(keys)
+        what = chance.random()
+        if what < 0.12:
+            await gateway.buckets.set_versioning(bucket, chance.random() < 0.5)
+        elif what < 0.55:
+            data = body(chance.choice([0, 100, 4 * MIB + 1]) if step % 8 == 0 else 20)
+            state = await put(gateway, bucket, key, data, user)
+            assert (state.version_id == "null") == bucket.versioning_suspended
+            model.put(key, state.version_id, data)
+        elif what < 0.75:
+            done = await gateway.objects.delete(bucket, key, owner=user)
+            assert done.delete_marker
+            model.put(key, done.version_id, None)
+        elif model.keys.get(key):
+            chosen = chance.choice(model.keys[key])
+            done = await gateway.objects.delete(bucket, key, chosen[0])
+            assert done.found and done.delete_marker == (chosen[1] is None)
+            model.remove(key, chosen[0])
+        assert await listed(gateway, bucket) == sorted(model.rows(), key=lambda row: row[0].encode())
+        for key, held in model.keys.items():
+            for version_id, data in held:
+                if data is None:
+                    assert await code(gateway.objects.head(bucket, key, version_id)) == "MethodNotAllowed"
+                else:
+                    assert await version(gateway, bucket, key, version_id) == data
+            if held and held[0][1] is not None:
+                assert await fetch(gateway, bucket, key) == held[0][1]
+            else:
+                assert await code(gateway.objects.head(bucket, key)) == "NoSuchKey"
+    headers = await gateway.buckets.stats(bucket)
+    wanted = [row[1] for held in model.keys.values() for row in held if row[1] is not None]
+    stats = [header.stats[1] for header in headers if 1 in header.stats]
+    assert (sum(s.num_entries for s in stats), sum(s.total_size for s in stats)) == (len(wanted), sum(map(len, wanted)))
+    for key, held in list(model.keys.items()):
+        for version_id, _ in held:
+            await gateway.objects.delete(bucket, key, version_id)
+    await collect(gateway)
+    assert await listed(gateway, bucket) == [] and await census(gateway, bucket) == set() and await index_keys(gateway, bucket) == set()
+
+
+async def test_many_at_once(gateway, bucket, user):
+    await gateway.buckets.set_versioning(bucket, True)
+    bodies = [secrets.token_bytes(10) for _ in range(12)]
+    states = await asyncio.gather(*(put(gateway, bucket, "k", data, user) for data in bodies))
+    held = {state.version_id: data for state, data in zip(states, bodies, strict=True)}
+    rows = await listed(gateway, bucket)
+    assert {row[1] for row in rows} == set(held) and [row[2] for row in rows] == [True] + [False] * 11
+    assert await fetch(gateway, bucket, "k") == held[rows[0][1]]
+    await asyncio.gather(*(gateway.objects.delete(bucket, "k", version_id) for version_id in list(held)[:6]))
+    rows = await listed(gateway, bucket)
+    assert {row[1] for row in rows} == set(list(held)[6:])
+    assert await fetch(gateway, bucket, "k") == held[rows[0][1]]
+    wins = await asyncio.gather(*(put(gateway, bucket, "new", data, user, conditions=Conditions(if_none_match="*")) for data in bodies),
+                                return_exceptions=True)
+    assert sum(not isinstance(one, BaseException) for one in wins) == 1
+    assert {one.code for one in wins if isinstance(one, BaseException)} == {"PreconditionFailed"}
+    assert len([row for row in await listed(gateway, bucket) if row[0] == "new"]) == 1
+
+
+async def test_null_versions_at_once(gateway, bucket, user):
+    """Writes and deletes of the null version at once: what was acknowledged last of all stands, with its bytes."""
+    await gateway.buckets.set_versioning(bucket, False)
+    for _ in range(3):
+        bodies = [secrets.token_bytes(10) for _ in range(5)]
+        results = await asyncio.gather(*(put(gateway, bucket, "k", data, user) for data in bodies),
+                                       *(gateway.objects.delete(bucket, "k") for _ in range(3)), return_exceptions=True)
+        for result in results:
+            assert not isinstance(result, BaseException) or (isinstance(result, S3Error) and result.code == "ServiceUnavailable"), result
+        rows = await listed(gateway, bucket)
+        assert [row[:3] for row in rows] == [("k", "null", True)]
+        if rows[0][3]:
+            assert await code(gateway.objects.head(bucket, "k")) == "NoSuchKey"
+        else:
+            assert await fetch(gateway, bucket, "k") in bodies
+
+
+class Died(BaseException):
+    """The gateway is gone at this point."""
+
+
+def dying(*_arguments, **_named):
+    raise Died
+
+
+STEPS = {"linked": "apply_log", "logged": "_apply", "applied": "_trim", "trimmed": "_drop_head"}  # done already when it dies
+
+
+@pytest.mark.parametrize("reader", ["get", "put"])
+@pytest.mark.parametrize(("what", "step"), [
+    *((what, step) for what in ("put", "marker", "unlink", "last", "null") for step in ("linked", "applied")), ("null", "logged"), ("last", "trimmed")])
+async def test_half_done(gateway, bucket, user, monkeypatch, what, step, reader):
+    await gateway.buckets.set_versioning(bucket, True)
+    first = await put(gateway, bucket, "k", b"first", user)
+    second = first if what == "last" else await put(gateway, bucket, "k", b"second", user)
+    if what == "null":
+        await gateway.buckets.set_versioning(bucket, False)
+        await put(gateway, bucket, "k", b"null", user)
+    with monkeypatch.context() as patch:
+        patch.setattr(olh, STEPS[step], dying)
+        with pytest.raises(Died):
+            if what == "put":
+                await put(gateway, bucket, "k", b"third", user)
+            elif what in ("marker", "null"):
+                await gateway.objects.delete(bucket, "k", owner=user)
+            else:
+                await gateway.objects.delete(bucket, "k", second.version_id)
+    before = await listed(gateway, bucket)  # before anything is repaired: the index decides
+    shown = {"put": b"third", "marker": None, "null": None, "unlink": b"first", "last": None}[what]
+    if reader == "put":
+        await put(gateway, bucket, "k", shown := b"after", user)
+    if shown is None:
+        assert await code(gateway.objects.head(bucket, "k")) == "NoSuchKey"
+    else:
+        assert await fetch(gateway, bucket, "k") == shown
+    if reader != "put":
+        assert await listed(gateway, bucket) == before
+    if what in ("unlink", "last"):
+        assert await code(gateway.objects.head(bucket, "k", second.version_id)) == "NoSuchVersion"
+    seen = await olh.look(bucket, "k")
+    assert seen.olh is None or not seen.olh.pending_log or step == "applied"
+    for row in await listed(gateway, bucket):
+        await gateway.objects.delete(bucket, "k", row[1])
+    await collect(gateway)
+    assert await listed(gateway, bucket) == [] and await census(gateway, bucket) == set()
+
+
+async def test_announcements_that_came_to_nothing(gateway, bucket, user, monkeypatch):
+    """A change that died before it reached the index leaves an announcement; the first reader after the timeout takes it away."""
+    await gateway.buckets.set_versioning(bucket, True)
+    await put(gateway, bucket, "k", b"1", user)
+    await olh.announce(gateway, bucket, "k", olh.new_op_tag())
+    await olh.announce(gateway, bucket, "never", olh.new_op_tag())
+    assert await code(gateway.objects.head(bucket, "never")) == "NoSuchKey"
+
+    async def pending():
+        head = await olh.existing_head(gateway, bucket, "k")
+        return [name for name in head.attrs if name.startswith(OLH_PENDING)]
+
+    assert await fetch(gateway, bucket, "k") == b"1" and len(await pending()) == 1
+    monkeypatch.setitem(gateway.options._values, "rgw_olh_pending_timeout_sec", 0)
+    assert await fetch(gateway, bucket, "k") == b"1" and await pending() == []
+
+
+async def test_head_lost(gateway, bucket, user):
+    """A key whose head is lost: the index still knows its versions, and the next change makes the head right again."""
+    await gateway.buckets.set_versioning(bucket, True)
+    first = await put(gateway, bucket, "k", b"1", user)
+    head = await olh.existing_head(gateway, bucket, "k")
+    await head.head_pool.write(head.head_oid, olh.WriteOp().remove(), locator=head.head_locator)
+    second = await put(gateway, bucket, "k", b"2", user)
+    assert await fetch(gateway, bucket, "k") == b"2"
+    assert [row[1] for row in await listed(gateway, bucket)] == [second.version_id, first.version_id]
+    with pytest.raises(olh.Moved):
+        await olh.link(gateway, bucket, "k", "x", marker=DirEntryMeta(), expected=b"something else")
+    assert not [name for name in (await olh.existing_head(gateway, bucket, "k")).attrs if name.startswith(OLH_PENDING)]
