@@ -11,10 +11,12 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.peers import BIN, Peer, free_port, start
@@ -126,13 +128,15 @@ def run_tool(*command: str) -> str:
     return done.stdout
 
 
-def by_itself(store: list[str], bucket: str, shards: int) -> str:
-    """Queues the bucket for the gateway's own worker and waits until it is done."""
-    admin = str(BIN / "rgw-admin")
-    run_tool(admin, *store, "reshard", "add", "--bucket", bucket, "--num-shards", str(shards))
-    while json.loads(run_tool(admin, *store, "bucket", "stats", "--bucket", bucket))["num_shards"] != shards:
-        time.sleep(0.5)
-    return ""
+async def by_itself(cluster: Cluster, bucket_name: str, shards: int) -> None:
+    """Queues the bucket for the worker of the gateway that serves, and waits until it is done."""
+    gateway = await Gateway.open(cluster, Options())
+    bucket = await gateway.buckets.get(bucket_name)
+    await gateway.reshard_queue.add(bucket, shards)
+    while bucket.num_shards != shards or await gateway.reshard_queue.get(bucket) is not None:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+        await gateway.buckets.reload(bucket)
+    await gateway.close()
 
 
 HEAD = ("| reshard | keys | to shards | took | longest PUT before | longest PUT during | blocked | 99 % of PUTs during | PUTs before | PUTs during |\n"
@@ -140,21 +144,34 @@ HEAD = ("| reshard | keys | to shards | took | longest PUT before | longest PUT 
 _ONE_SHARD = ["-o", "rgw_override_bucket_index_max_shards=1", "-o", "rgw_reshard_thread_interval=1", "-o", "rgw_max_objs_per_shard=1G"]
 
 
-def ours(peer: Peer, store: list[str], open_cluster: Callable[[], Cluster], counts: list[int]) -> None:
+OpenCluster = Callable[[], Coroutine[Any, Any, Cluster]]
+
+
+def on_cluster(open_cluster: OpenCluster, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> str:
+    """Runs ``work`` on a cluster that is opened for it."""
+    async def run() -> None:
+        cluster = await open_cluster()
+        await work(cluster, *arguments)
+        await cluster.close()
+
+    asyncio.run(run())
+    return ""
+
+
+def made(peer: Peer, open_cluster: OpenCluster, name: str, count: int) -> str:
+    """A bucket with so many entries."""
+    peer.client().create_bucket(Bucket=name)
+    peer.client().put_object(Bucket=name, Key="model", Body=b"x" * 100)
+    on_cluster(open_cluster, fill, name, count)
+    return name
+
+
+def ours(peer: Peer, store: list[str], open_cluster: OpenCluster, counts: list[int]) -> None:
     for count in counts:
-        bucket = f"reshard{count}"
-        peer.client().create_bucket(Bucket=bucket)
-        peer.client().put_object(Bucket=bucket, Key="model", Body=b"x" * 100)
-
-        async def work(name: str = bucket, number: int = count) -> None:
-            cluster = await open_cluster()  # type: ignore[misc]
-            await fill(cluster, name, number)
-            await cluster.close()
-
-        asyncio.run(work())
-        command = [str(BIN / "rgw-admin"), *store, "bucket", "reshard", "--bucket", bucket, "--num-shards"]
-        measure(peer, bucket, count, 11, lambda c=command: run_tool(*c, "11"), f"{peer.name}, rgw-admin")  # type: ignore[misc]
-        measure(peer, bucket, count, 23, lambda b=bucket: by_itself(store, b, 23), f"{peer.name}, by its worker")  # type: ignore[misc]
+        bucket = made(peer, open_cluster, f"ours{count}", count)
+        command = [str(BIN / "rgw-admin"), *store, "bucket", "reshard", "--bucket", bucket, "--num-shards", "11"]
+        measure(peer, bucket, count, 11, partial(run_tool, *command), f"{peer.name}, rgw-admin")
+        measure(peer, bucket, count, 23, partial(on_cluster, open_cluster, by_itself, bucket, 23), f"{peer.name}, by its worker")
 
 
 def embedded(folder: Path, counts: list[int]) -> None:
@@ -163,7 +180,7 @@ def embedded(folder: Path, counts: list[int]) -> None:
     running = start_nano(folder / "data", *_ONE_SHARD)
     try:
         peer = Peer("pyrgw embedded", running.endpoint, running.access_key, running.secret_key, [running.process.pid])
-        ours(peer, running.store_args, lambda: open_store(folder / "data"), counts)  # type: ignore[arg-type,return-value]
+        ours(peer, running.store_args, partial(open_store, folder / "data"), counts)
     finally:
         running.stop()
 
@@ -184,23 +201,13 @@ def ceph(folder: Path, counts: list[int]) -> None:
         port = free_port()
         process = start(stack, [str(BIN / "rgw"), "serve", *store, "--listen", f"127.0.0.1:{port}", *_ONE_SHARD, "-o", "rgw_dynamic_resharding=true"],
                         port, folder / "serve.log")
-        ours(Peer("pyrgw on Ceph", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], [process.pid]), store,
-             lambda: connect(str(cluster.conf), "client.admin"), counts)  # type: ignore[arg-type,return-value]
+        open_cluster = partial(connect, str(cluster.conf), "client.admin")
+        ours(Peer("pyrgw on Ceph", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], [process.pid]), store, open_cluster, counts)
         peer = Peer("radosgw", radosgw, key["access_key"], key["secret_key"], [])
         for count in counts:
-            bucket = f"theirs{count}"
-            peer.client().create_bucket(Bucket=bucket)
-            peer.client().put_object(Bucket=bucket, Key="model", Body=b"x" * 100)
-
-            async def work(name: str = bucket, number: int = count) -> None:
-                opened = await connect(str(cluster.conf), "client.admin")
-                await fill(opened, name, number)
-                await opened.close()
-
-            asyncio.run(work())
-            measure(peer, bucket, count, 11, lambda b=bucket: cluster.run(  # type: ignore[misc]
-                "radosgw-admin", "-n", "client.admin", "bucket", "reshard", "--bucket", b, "--num-shards", "11", timeout=900),
-                "radosgw, radosgw-admin")
+            bucket = made(peer, open_cluster, f"theirs{count}", count)
+            command = ["radosgw-admin", "-n", "client.admin", "bucket", "reshard", "--bucket", bucket, "--num-shards", "11"]
+            measure(peer, bucket, count, 11, partial(cluster.run, *command, timeout=900), "radosgw, radosgw-admin")
 
 
 def main() -> None:
