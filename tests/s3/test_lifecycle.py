@@ -1,11 +1,13 @@
 """Lifecycle configurations over the wire: what is put is got, what S3 refuses is refused."""
 
 import datetime
+import email.utils
+import re
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.s3.wire import ask
+from tests.s3.wire import ask, path
 
 RULES = [
     {"ID": "simple", "Status": "Enabled", "Prefix": "logs/", "Expiration": {"Days": 3}},
@@ -75,3 +77,25 @@ async def test_refused(s3, rules, code):
     assert (reply.status, reply.code) == (400, code)
     reply = await ask(s3, "GET", f"/{s3.bucket}?lifecycle")
     assert reply.code == "NoSuchLifecycleConfiguration"
+
+
+async def test_expiration_header(s3):
+    """Of the rule that comes first, on every reply about the object."""
+    reply = await ask(s3, "PUT", path(s3, "logs/1"), {}, b"x")
+    assert "x-amz-expiration" not in reply.headers
+    rules = [{"ID": "a b", "Status": "Enabled", "Prefix": "logs/", "Expiration": {"Days": 3}},
+             {"ID": "tag", "Status": "Enabled", "Filter": {"Tag": {"Key": "a", "Value": "1"}}, "Expiration": {"Days": 1}},
+             {"ID": "late", "Status": "Enabled", "Prefix": "", "Expiration": {"Date": datetime.datetime(2099, 1, 2, tzinfo=datetime.UTC)}},
+             {"ID": "old", "Status": "Enabled", "Prefix": "logs/", "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}]
+    await s3.run("put_bucket_lifecycle_configuration", Bucket=s3.bucket, LifecycleConfiguration={"Rules": rules})
+    replies = [await ask(s3, "PUT", path(s3, "logs/2"), {}, b"x"), await ask(s3, "GET", path(s3, "logs/1")), await ask(s3, "HEAD", path(s3, "logs/1"))]
+    for reply in replies:
+        found = re.fullmatch(r'expiry-date="(.*)", rule-id="a%20b"', reply.headers["x-amz-expiration"])
+        when = email.utils.parsedate_to_datetime(found[1])
+        assert datetime.timedelta(days=3) <= when - datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1) < datetime.timedelta(days=4, minutes=2)
+        assert (when.hour, when.minute, when.second) == (0, 0, 0)
+    reply = await ask(s3, "PUT", path(s3, "logs/2"), {"x-amz-tagging": "a=1"}, b"x")
+    assert reply.headers["x-amz-expiration"].endswith('rule-id="tag"')
+    await ask(s3, "PUT", path(s3, "other"), {}, b"x")
+    reply = await ask(s3, "GET", path(s3, "other"))
+    assert reply.headers["x-amz-expiration"] == 'expiry-date="Fri, 02 Jan 2099 00:00:00 GMT", rule-id="late"'
