@@ -29,5 +29,3 @@ class QueueDeferOp(Struct):
     expiration_secs: int = f(U32)
     info: GcObjInfo = f(GcObjInfo)
 
-
-QueueUpdateOp = QueueDeferOp

@@ -291,13 +291,11 @@ class CheckMtimeOp(Struct):
 
 
 @struct(1, 1)
-class GuardReshardingOp(Struct):
+class GuardBucketReshardingOp(Struct):
     """``ret_err``: the negative code to fail with."""
 
     ret_err: int = f(S32)
 
-
-GuardBucketReshardingOp = GuardReshardingOp
 
 
 @struct(1, 1)
@@ -432,10 +430,3 @@ class GcListRet(Struct):
 @struct(1, 1)
 class GcRemoveOp(Struct):
     tags: list[str] = f(_TEXTS)
-
-
-# the methods' own names of the shared shapes
-LcSetEntryOp = LcRmEntryOp = LcEntryOp
-LcGetEntryOp = LcGetNextEntryOp = LcMarkerOp
-LcGetNextEntryRet = LcGetEntryRet
-LcListEntriesOp, LcListEntriesRet = LcListOp, LcListRet

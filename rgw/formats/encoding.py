@@ -284,8 +284,12 @@ class Struct:
         return any(_is_newer(getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
 
     def encode(self) -> bytes:
+        """FormatError if a value does not fit its field."""
         out = bytearray()
-        type(self)._enc(out, self)
+        try:
+            type(self)._enc(out, self)
+        except _struct.error as error:
+            raise FormatError(str(error)) from error
         return bytes(out)
 
     @classmethod
