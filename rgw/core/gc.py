@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -145,10 +147,17 @@ class GarbageCollector:
             log.warning("the lock of %s expired while it was collected", oid)
 
     async def _drain(self, ioctx: IoCtx, oid: str, source: _Source, include_all: bool) -> int:
-        """Collects one queue, from its front; it stops at the first entry that fails, to be tried again next time."""
+        """Collects one queue, from its front; it stops at the first entry that fails, to be tried again next time.
+
+        A queue is only emptied from its front, by a count, while its class lists what is due wherever it stands. An entry that waits longer
+        than those behind it (of a gateway with another rgw_gc_obj_min_wait) would be dropped in their place: so it holds them up.
+        """
         done = 0
         while True:
-            entries, _, _ = await self._page(ioctx, oid, source, "", include_all)
+            entries, _, _ = await self._page(ioctx, oid, source, "", include_all or source.queue)
+            if source.queue and not include_all:
+                now = time.time_ns()
+                entries = list(itertools.takewhile(lambda entry: entry.time <= now, entries))
             good = 0
             for entry in entries:
                 if not await self._collect(entry):

@@ -97,3 +97,17 @@ async def test_worker(gateway, data):
         await asyncio.sleep(0.05)
     await gateway.gc.stop()
     assert not await exists(data, name)
+
+
+async def test_entries_of_a_gateway_that_waits_longer(gateway, data):
+    """One that is not due yet stands before one that is: neither may be dropped without being released."""
+    tag = unique()
+    early, late = await put(data, f"e{tag}", f"l{tag}")
+    await gateway.gc.enqueue(tag, [early], wait=3600)
+    await gateway.gc.enqueue(tag, [late], wait=0)  # into the same queue
+    await asyncio.sleep(0.01)
+    await gateway.gc.process()
+    assert await exists(data, early.oid)
+    assert [entry.chain.objs[0].oid for entry in await gateway.gc.list(include_all=True) if entry.tag == tag][:1] == [early.oid]
+    await gateway.gc.process(include_all=True)
+    assert not await exists(data, early.oid) and not await exists(data, late.oid)

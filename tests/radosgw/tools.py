@@ -62,8 +62,11 @@ def check_index(pair: Pair, bucket: str, clients: list[Any], tenant: str = "") -
     return stats  # type: ignore[no-any-return]
 
 
-def settled(pair: Pair, uid: str, buckets: list[str], clients: list[Any], *, orphans: bool = True, tenant: str = "") -> None:
-    """Every tool of radosgw's agrees with what both gateways show, and no RADOS object is lost or left over."""
+def settled(pair: Pair, uid: str, buckets: list[str], clients: list[Any], *, orphans: bool = True, tenant: str = "") -> set[str]:
+    """Every tool of radosgw's agrees with what both gateways show, and no RADOS object is lost or left over.
+
+    Returns what is left over where that is allowed (``orphans`` False).
+    """
     pair.radosgw_admin("gc", "process", "--include-all")
     assert pair.radosgw_admin("gc", "list", "--include-all") == []
     held: set[str] = set()
@@ -87,3 +90,4 @@ def settled(pair: Pair, uid: str, buckets: list[str], clients: list[Any], *, orp
     ours = {row["bucket"]: row for row in pair.rgw_admin("bucket", "stats", "--uid", uid)}
     theirs = {row["bucket"]: row for row in pair.radosgw_admin("bucket", "stats", "--uid", uid)}
     assert {name: theirs[name] for name in buckets} == {name: ours[name] for name in buckets}
+    return left
