@@ -1,0 +1,92 @@
+"""rgw-admin as a whole: its page is true, every command of radosgw-admin answers, a pipe gets JSON alone, words are completed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from rgw.cli import output
+from rgw.cli.admin.unsupported import COMMANDS
+from rgw.cli.main import rgw_admin
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def built(group: click.Group = rgw_admin, before: str = "") -> list[str]:
+    """Every command that is built, by its words."""
+    found = []
+    for word, command in group.commands.items():
+        if command.hidden:
+            continue
+        name = f"{before} {word}".strip()
+        found += built(command, name) if isinstance(command, click.Group) else [name]
+    return found
+
+
+def test_the_page_is_true():
+    spec = util.spec_from_file_location("admin_docs", ROOT / "scripts" / "admin_docs.py")
+    assert spec is not None and spec.loader is not None
+    docs = util.module_from_spec(spec)
+    spec.loader.exec_module(docs)
+    page = docs.PAGE.read_text(encoding="utf-8")
+    assert docs.made_true(page).splitlines() == page.splitlines(), "run scripts/admin_docs.py"
+
+
+def test_the_page_shows_every_command():
+    page = (ROOT / "docs" / "admin.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\$ rgw-admin (.*)$", page, re.MULTILINE)
+    missing = [name for name in built() if not any(line == name or line.startswith(name + " ") for line in shown)]
+    assert missing == ["metadata put"]  # it needs a file; the page tells of it in words
+
+
+def test_what_is_not_built_says_so_by_name():
+    known = set(built())
+    names = [f"{family} {word}".strip() for family, words in COMMANDS.items() for word in words.split()]
+    assert len(names) == 174 and known & set(names)
+    for name in names:
+        below = any(name.startswith(f"{other} ") for other in known)  # `bucket check olh` is an argument of `bucket check`
+        done = CliRunner().invoke(rgw_admin, [*name.split(), "--bucket", "b", *([] if below else ["--whatever", "x"])])
+        if name in known:
+            assert done.exit_code == 2 and "not implemented" not in done.output, name  # it knows its options
+        else:
+            assert done.exit_code == 1 and f"Error: {name} is not implemented" in done.output, name
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["user", "nosuch"], ["user", "info", "--nosuch"]])
+def test_nonsense_is_a_usage_error(arguments):
+    assert CliRunner().invoke(rgw_admin, arguments).exit_code == 2
+
+
+def test_progress_goes_to_terminals_only(capfd, monkeypatch):
+    quiet = output.Progress()
+    quiet("halfway")
+    quiet.end()
+    assert capfd.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    loud = output.Progress()
+    loud("halfway there")
+    loud("done")
+    loud.end()
+    shown = capfd.readouterr()
+    assert shown.out == "" and shown.err == "\rhalfway there\rdone         \n"
+
+
+def test_json_of_odd_names(capsys):
+    output.show({"key": "a\udc80ü"})
+    assert json.loads(capsys.readouterr().out) == {"key": "a\ufffdü"}
+
+
+def test_words_are_completed():
+    environment = dict(os.environ, _RGW_ADMIN_COMPLETE="bash_complete", COMP_WORDS="rgw-admin bucket ch", COMP_CWORD="2")
+    command = "import sys; sys.argv[0] = 'rgw-admin'; from rgw.cli.main import rgw_admin; rgw_admin(prog_name='rgw-admin')"
+    shown = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, timeout=60).stdout
+    assert shown.split() == ["plain,check", "plain,chown"]
