@@ -37,8 +37,8 @@ WARM_SECONDS = 4.0
 _BATCH = 1000
 
 
-async def fill(cluster: Cluster, bucket_name: str, count: int) -> None:
-    """Writes index entries like that of the object ``model`` straight into the index."""
+async def fill(cluster: Cluster, bucket_name: str, count: int, folders: int = 100) -> None:
+    """Writes index entries like that of the object ``model`` straight into the index, spread over so many common prefixes."""
     gateway = await Gateway.open(cluster, Options())
     bucket = await gateway.buckets.get(bucket_name)
     shards = shard_names(bucket.bucket_id, bucket.num_shards)
@@ -57,7 +57,7 @@ async def fill(cluster: Cluster, bucket_name: str, count: int) -> None:
         await ioctx.write(oid, WriteOp().omap_set(values).call(classes.BUCKET_UPDATE_STATS(UpdateStatsOp(stats={meta.category: stats}))))
 
     for i in range(count):
-        name = f"folder-{i % 100:02d}/object-{i:08d}.dat"
+        name = f"folder-{i % folders:05d}/object-{i:08d}.dat"
         oid = shards[bucket_shard(name, len(shards))]
         groups[oid][name.encode()] = replace(model, name=name).encode()
         if len(groups[oid]) == _BATCH:

@@ -1,0 +1,112 @@
+"""Lists of large buckets, ours and radosgw's, on the same index: `python -m benchmarks.listing`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from benchmarks.peers import BIN, Peer, free_port, start
+from benchmarks.reshard import OpenCluster, fill, on_cluster
+from rgw.core.gateway import Gateway
+from rgw.core.options import Options
+from rgw.formats.acl import AccessControlPolicy
+from rgw.store.interface import Cluster
+from tests.cephcluster import CephCluster
+from tests.e2e.conftest import start_nano
+
+FOLDERS = 10_000
+FIRST_PAGES = 5  # the median of so many
+HEAD = ("| server | keys | shards | first 1,000 keys | all keys | first 1,000 of 10,000 prefixes | all prefixes |\n"
+        "|---|---|---|---|---|---|---|")
+
+
+async def make(cluster: Cluster, access_key: str, name: str, shards: int) -> None:
+    """An empty bucket of so many index shards."""
+    gateway = await Gateway.open(cluster, Options({"rgw_override_bucket_index_max_shards": shards}))
+    owner = await gateway.users.get_by_access_key(access_key)
+    await gateway.buckets.create(name, owner, AccessControlPolicy.private(owner.user_id.text(), owner.display_name))
+    await gateway.close()
+
+
+def pages(peer: Peer, bucket: str, limit: int | None, **arguments: str) -> tuple[float, int]:
+    """Seconds for listing so many pages of 1,000, and the number of keys or prefixes."""
+    s3, found, token, number = peer.client(), 0, {}, 0
+    before = time.monotonic()
+    while True:
+        page = s3.list_objects_v2(Bucket=bucket, MaxKeys=1000, **arguments, **token)
+        found += page["KeyCount"]
+        number += 1
+        if not page["IsTruncated"] or number == limit:
+            return time.monotonic() - before, found
+        token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def measure(peer: Peer, bucket: str, count: int, shards: int) -> None:
+    cells = []
+    for arguments, expected in (({}, count + 1), ({"Delimiter": "/"}, min(FOLDERS, count) + 1)):
+        cells.append(f"{sorted(pages(peer, bucket, 1, **arguments)[0] for _ in range(FIRST_PAGES))[FIRST_PAGES // 2] * 1000:.0f} ms")
+        seconds, found = pages(peer, bucket, None, **arguments)
+        cells.append(f"{seconds:.1f} s" if found == expected else f"{seconds:.1f} s, but {found} of {expected}")
+    print(f"| {peer.name} | {count:,} | {shards} | {' | '.join(cells)} |", flush=True)
+
+
+def run(peers: list[Peer], open_cluster: OpenCluster, counts: list[int]) -> None:
+    for count in counts:
+        for shards in (11, 101):
+            name = f"list{count}-{shards}"
+            on_cluster(open_cluster, make, peers[0].access_key, name, shards)
+            peers[0].client().put_object(Bucket=name, Key="model", Body=b"x" * 100)
+            on_cluster(open_cluster, fill, name, count, FOLDERS)
+            for peer in peers:
+                measure(peer, name, count, shards)
+
+
+def embedded(folder: Path, counts: list[int]) -> None:
+    from rgw.store.embedded import open_store
+
+    running = start_nano(folder / "data", "-o", "rgw_dynamic_resharding=false")
+    try:
+        peer = Peer("pyrgw embedded", running.endpoint, running.access_key, running.secret_key, [running.process.pid])
+        run([peer], partial(open_store, folder / "data"), counts)
+    finally:
+        running.stop()
+
+
+def ceph(folder: Path, counts: list[int]) -> None:
+    from rgw.store.librados import connect
+
+    with ExitStack() as stack:
+        cluster = CephCluster(folder / "ceph")
+        stack.callback(cluster.stop)
+        cluster.start()
+        with open(cluster.conf, "a") as conf:
+            conf.write("rgw_dynamic_resharding = false\n")
+        radosgw = cluster.start_radosgw()
+        user = json.loads(cluster.run("radosgw-admin", "-n", "client.admin", "user", "create", "--uid", "bench", "--display-name", "Bench"))
+        key = user["keys"][0]
+        port = free_port()
+        process = start(stack, [str(BIN / "rgw"), "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}"],
+                        port, folder / "serve.log")
+        peers = [Peer(name, endpoint, key["access_key"], key["secret_key"], [process.pid])
+                 for name, endpoint in (("pyrgw on Ceph", f"http://127.0.0.1:{port}"), ("radosgw", radosgw))]
+        run(peers, partial(connect, str(cluster.conf), "client.admin"), counts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stores", nargs="*", choices=["embedded", "ceph", []], default=[])
+    parser.add_argument("--keys", type=int, nargs="+", default=[1000, 100_000, 1_000_000])
+    arguments = parser.parse_args()
+    print(HEAD, flush=True)
+    for name in arguments.stores or ["embedded", "ceph"]:
+        with tempfile.TemporaryDirectory() as folder:
+            {"embedded": embedded, "ceph": ceph}[name](Path(folder), arguments.keys)
+
+
+if __name__ == "__main__":
+    main()
