@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -267,16 +266,19 @@ class Lifecycle:
         except (S3Error, StoreError, ValueError) as error:
             log.warning("lifecycle of bucket %s stopped: %s", name, error)
             return FAILED
+        except Exception:  # one bucket must not keep the others from their turn
+            log.exception("lifecycle of bucket %s failed", name)
+            return FAILED
         if run.done:
+            self._gateway.quotas.touched(bucket)
             log.info("lifecycle of bucket %s: %s", name, ", ".join(f"{count} {what}" for what, count in sorted(run.done.items())))
         return FAILED if run.failed else COMPLETE
 
     # the worker
 
     def start(self) -> None:
-        """Starts the background worker, unless ``rgw_enable_lc_threads`` is off. ValueError if its hours of work are none."""
+        """Starts the background worker, unless ``rgw_enable_lc_threads`` is off."""
         if self._gateway.options.rgw_enable_lc_threads and self._task is None:
-            _hours(self._gateway.options.rgw_lifecycle_work_time)
             self._task = asyncio.get_running_loop().create_task(self._work(), name="lifecycle")
 
     async def stop(self) -> None:
@@ -315,12 +317,9 @@ class Lifecycle:
 
 
 def _hours(text: str) -> tuple[int, int]:
-    """The minutes of the day at which ``HH:MM-HH:MM`` begins and ends. ValueError."""
-    found = re.fullmatch(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)", text.strip(), re.ASCII)
-    if found is None:
-        raise ValueError(f"rgw_lifecycle_work_time = {text!r} is not HH:MM-HH:MM")
-    hour, minute, last_hour, last_minute = map(int, found.groups())
-    return hour * 60 + minute, last_hour * 60 + last_minute
+    """The minutes of the day at which ``HH:MM-HH:MM`` begins and ends."""
+    first, last = (int(hour) * 60 + int(minute) for hour, _, minute in (part.partition(":") for part in text.split("-")))
+    return first, last
 
 
 def entry_key(bucket: Bucket) -> str:

@@ -144,9 +144,12 @@ class Options:
                 self.unknown[name] = str(value)
         for name in ("rgw_gc_max_objs", "rgw_num_control_oids", "rgw_max_chunk_size", "rgw_obj_stripe_size", "rgw_gc_max_trim_chunk",
                      "rgw_gc_max_concurrent_io", "rgw_bucket_index_max_aio", "rgw_gc_processor_period", "rgw_reshard_num_logs", "rgw_reshard_batch_size",
-                     "rgw_max_objs_per_shard", "rgw_reshard_thread_interval", "rgw_reshard_bucket_lock_duration"):
+                     "rgw_max_objs_per_shard", "rgw_reshard_thread_interval", "rgw_reshard_bucket_lock_duration", "rgw_lc_max_objs", "rgw_lc_max_wp_worker",
+                     "rgw_lc_lock_max_time", "rgw_usage_max_shards", "rgw_usage_max_user_shards"):
             if int(self._values[name]) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if not re.fullmatch(r"\d\d?:\d\d-\d\d?:\d\d", hours := str(self._values["rgw_lifecycle_work_time"]), re.ASCII):
+            raise ValueError(f"rgw_lifecycle_work_time = {hours!r} is not HH:MM-HH:MM")
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -1,17 +1,19 @@
 """Lifecycle: which rule wants what, what a run does to a bucket, and the queue that workers share."""
 
 import asyncio
+import datetime
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from rgw.core import lc_bucket
+from rgw.core import lc_bucket, lifecycle
 from rgw.core.buckets import FLAG_VERSIONED, FLAG_VERSIONS_SUSPENDED
 from rgw.core.gateway import Gateway
 from rgw.core.head import existing_head
 from rgw.core.lc_bucket import BucketRun
 from rgw.core.lc_rules import EXPIRE, Clock, Item, action, common_prefixes, fits, tagged
-from rgw.core.lifecycle import COMPLETE, LC_XATTR, PROCESSING, UNINITIAL, entry_key
+from rgw.core.lifecycle import COMPLETE, FAILED, LC_XATTR, PROCESSING, UNINITIAL, entry_key
 from rgw.core.options import Options
 from rgw.core.state import OLH_PENDING
 from rgw.formats.acl import AccessControlPolicy
@@ -225,15 +227,51 @@ async def test_worker(cluster, options, bucket, gateway, user):
         await gateway.lifecycle.remove_config(bucket)
 
 
-@pytest.mark.parametrize(("text", "ok"), [("00:00-06:00", True), ("22:30-4:15", True), ("morning", False), ("1-2", False)])
-def test_hours(text, ok):
-    from rgw.core.lifecycle import _hours
+@pytest.mark.parametrize(("hours", "now", "wait"), [
+    ("00:00-06:00", (0, 0), 0), ("00:00-06:00", (5, 59), 0), ("00:00-06:00", (6, 0), 18 * 60), ("22:30-4:15", (23, 0), 0),
+    ("22:30-4:15", (4, 14), 0), ("22:30-4:15", (4, 15), 18 * 60 + 15), ("10:00-11:00", (9, 30), 30), ("10:00-11:00", (11, 30), 22 * 60 + 30)])
+async def test_hours_of_work(hours, now, wait, monkeypatch):
+    """Minutes until work begins."""
+    class Now(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 5, 6, *now)
 
-    if ok:
-        assert len(_hours(text)) == 2
-    else:
-        with pytest.raises(ValueError):
-            _hours(text)
+    monkeypatch.setattr(lifecycle, "datetime", Now)
+    worker = lifecycle.Lifecycle(SimpleNamespace(options=Options({"rgw_lifecycle_work_time": hours})))
+    assert worker._until_work() == wait * 60
+
+
+async def test_a_bucket_that_fails_keeps_nobody_waiting(gateway, bucket, user, monkeypatch):
+    await gateway.lifecycle.set_config(bucket, LifecycleConfiguration([("r", rule(expiration=days(1)))]))
+
+    async def broken(_run):
+        raise KeyError("a mistake")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BucketRun, "run", broken)
+        await gateway.lifecycle.process(only=bucket)
+    assert (await entry_of(gateway, bucket)).status == FAILED
+    await gateway.lifecycle.process(only=bucket)
+    assert (await entry_of(gateway, bucket)).status == COMPLETE
+    await gateway.lifecycle.remove_config(bucket)
+
+
+async def test_tenants(gateway):
+    """The bucket of a tenant, with one of the same name beside it."""
+    made = []
+    for uid in (f"t{time.time_ns()}$u", f"u{time.time_ns()}"):
+        user = await gateway.users.create(uid, "A user")
+        bucket, _ = await gateway.buckets.create("tenantslc", user, AccessControlPolicy.private(uid, "A user"))
+        await put(gateway, bucket, "k", b"x", user)
+        made.append(bucket)
+    await gateway.lifecycle.set_config(made[0], LifecycleConfiguration([("r", rule(expiration=days(1)))]))
+    gateway.lifecycle._clock = lambda: Clock(time.time() + 9 * DAY)
+    assert await gateway.lifecycle.process(only=made[0]) == 1
+    assert [await keys(gateway, bucket) for bucket in made] == [[], ["k"]]
+    await gateway.lifecycle.remove_config(made[0])
+    await gateway.objects.delete(made[1], "k")
+    await gateway.buckets.delete(made[1])
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ def test_defaults_and_types():
 
 @pytest.mark.parametrize("name,value", [
     ("rgw_max_chunk_size", "big"), ("rgw_enable_gc_threads", "maybe"), ("rgw_cache_expiry_interval", "x"), ("rgw_gc_max_objs", "0"),
+    ("rgw_lc_max_objs", "0"), ("rgw_usage_max_shards", "0"), ("rgw_lifecycle_work_time", "morning"), ("rgw_lifecycle_work_time", "1-2"),
 ])
 def test_bad_values_are_refused(name, value):
     with pytest.raises(ValueError, match=name):
