@@ -19,6 +19,7 @@ _BLOCK_SIZE = 4096  # statistics count whole blocks of this size
 _U64 = (1 << 64) - 1
 _MARKS = 200        # marks looked at in one go: more would hold up the event loop
 _AT_ONCE = 4        # shards that are caught up with at the same time
+_LONGEST_REST = 0.1  # seconds: on a busy machine, too, it comes to an end
 _LOOK = 0.25        # seconds between looks whether anybody writes
 _BUFFERED = 16384   # entries kept for all new shards together before they are written
 _WRITTEN = 128      # entries written in one operation
@@ -163,7 +164,7 @@ class IndexCopy:
             last_second = MARK + b"%d" % (time.time() - 1)
             found = (await self._ioctx.read(oid, ReadOp().assert_exists().omap_get(last_second, MARK, 1))).omap
             self._resting = found is not None and bool(found.values)
-        await asyncio.sleep(worked * self._rest if self._resting else 0)
+        await asyncio.sleep(min(worked * self._rest, _LONGEST_REST) if self._resting else 0)
         self._resumed = time.monotonic()
 
     async def _put(self, oid: str, pairs: Pairs, stats: StatsChange) -> None:
