@@ -161,7 +161,7 @@ def index_raw() -> list[Step]:
     for kind in (0, 1, 2, 3, 4):
         steps += [bi_get("a", kind), bi_get("b", kind), bi_get("b", kind, "v1"), bi_get("none", kind, "v1")]
     for name in ("", "a", "b", "none"):
-        steps += [bi_list(name, limit=n) for n in ((0, 1, 2, 100) if not name else (100,))]
+        steps += [bi_list(name, limit=n) for n in (*range(16), 100)]
     steps += [bi_list(marker=m) for m in ("a", "ab", "b", "zz", "\x00")]
     entry = cls_rgw.BiEntry(type=1, idx="raw", data=DirEntry(name="raw", exists=True, meta=meta(77)).encode())
     other = cls_rgw.BiEntry(type=2, idx="raw2", data=b"data")

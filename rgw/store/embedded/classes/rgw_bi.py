@@ -39,27 +39,28 @@ def bi_put(ctx: ObjectContext, request: BiPutOp) -> None:
     ctx.omap_set(keys.raw(request.entry.idx), request.entry.data)
 
 
-def _items(ctx: ObjectContext, name: bytes, marker: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Entries after ``marker``, those of one name where it is given: plain ones, then versions, then OLHs."""
+def _sections(ctx: ObjectContext, name: bytes, marker: bytes) -> Iterator[tuple[int, int, Iterator[tuple[bytes, bytes]]]]:
+    """Kind of entry, length of its keys' prefix, and the keys after ``marker`` that begin with ``name``: plain ones, versions, OLHs."""
     if keys.is_plain(marker):
-        for key, value in plain_items(ctx, marker, name):
-            if not name or key == name or key.startswith(name + b"\0"):
-                yield _PLAIN, key, value
-    for kind, section, exact in ((_INSTANCE, keys.INSTANCE, name + b"\0" if name else b""), (_OLH, keys.OLH, name)):
-        for key, value in ctx.omap_iter(marker if marker.startswith(keys.PRIVATE) else b"", section + exact):
-            if kind == _OLH and name and key != section + name:
-                break
-            yield kind, key, value
+        yield _PLAIN, 0, plain_items(ctx, marker, name)
+    for kind, section in ((_INSTANCE, keys.INSTANCE), (_OLH, keys.OLH)):
+        yield kind, len(section), ctx.omap_iter(marker if marker.startswith(keys.PRIVATE) else b"", section + name)
 
 
 @implements(classes.BI_LIST)
 def bi_list(ctx: ObjectContext, request: BiListOp) -> BiListRet:
+    """With a name, ``truncated`` may be true for a longer name alone: the OSD looks for one key more, not at what it is."""
     if not ctx.exists:
         raise NotFound("no such index shard")
     wanted = min(request.max, _PAGE)
+    name = keys.raw(request.name_filter)
     entries: list[BiEntry] = []
-    for kind, key, value in _items(ctx, keys.raw(request.name_filter), keys.raw(request.marker)):
-        if len(entries) >= wanted:
-            return BiListRet(entries=entries, truncated=True)
-        entries.append(BiEntry(type=kind, idx=keys.text(key), data=value))
+    for kind, prefix, found in _sections(ctx, name, keys.raw(request.marker)):
+        for key, value in found:
+            if len(entries) >= wanted:
+                return BiListRet(entries=entries, truncated=True)
+            rest = key[prefix:]
+            if name and rest != name and not rest.startswith(name + b"\0"):
+                break
+            entries.append(BiEntry(type=kind, idx=keys.text(key), data=value))
     return BiListRet(entries=entries, truncated=False)
