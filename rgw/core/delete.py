@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rgw.core.conditions import Conditions, check
@@ -42,12 +43,12 @@ async def delete_plain(gw: Gateway, bucket: Bucket, key: str, version_id: str = 
             return done
 
 
-async def remove_object(gw: Gateway, state: ObjectState, guard: Mapping[str, bytes] | None = None) -> bool | None:
+async def remove_object(gw: Gateway, state: ObjectState, guard: Mapping[str, bytes] | None = None, *, keep_tail: bool = False) -> bool | None:
     """Removes an object, or a version, in this state; False if it is gone, None if it or an xattr of ``guard`` changed.
 
-    What a versioned key's head says of its versions stays.
+    What a versioned key's head says of its versions stays. ``keep_tail``: its tail still belongs to the caller.
     """
-    with await note_old_tail(gw, state):
+    with nullcontext() if keep_tail else await note_old_tail(gw, state):
         change = await IndexChange.prepare(gw, state.bucket, IndexKey.of(state.key, state.instance), delete=True, tag="_" + gw.new_tag())
         op = WriteOp().cmpxattr(IDTAG, state.idtag)
         for name, value in (guard or {}).items():
@@ -68,7 +69,8 @@ async def remove_object(gw: Gateway, state: ObjectState, guard: Mapping[str, byt
             raise
         # With the version of the removal: an object that was written since keeps its entry.
         await change.complete(state.head_pool.pool_id, version, DirEntryMeta(category=0, mtime=time.time_ns()))
-        await free_tail(gw, state)
+        if not keep_tail:
+            await free_tail(gw, state)
         return True
 
 

@@ -6,7 +6,10 @@ delete marker on top, which is an index entry only. Where it is suspended, both 
 
 from __future__ import annotations
 
+import asyncio
 import time
+import weakref
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +29,20 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
 
 _TRIES = 100
+_turns: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+
+
+def _turn(bucket: Bucket, key: str, instance: str) -> AbstractAsyncContextManager[object]:
+    """To hold while the null version is changed, which all writers share: while one is removed by the log, another may be written.
+
+    Between gateways nothing serialises that: a write that loses its object to a delete finds out and answers 503.
+    """
+    if instance:
+        return nullcontext()
+    lock = _turns.get((bucket.marker, key))
+    if lock is None:
+        lock = _turns[bucket.marker, key] = asyncio.Lock()
+    return lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +83,8 @@ async def put_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     if not (bucket.versioned or write.instance):
         return await write_head(gw, write)
     if not write.instance or write.intent is not None:
-        return await _put_version(gw, write)
+        async with _turn(bucket, key, write.instance):
+            return await _put_version(gw, write)
     with gw.intents.version(bucket, key, write.instance) as write.intent:
         write.intent.begin()  # while the index prepares
         return await _put_version(gw, write)
@@ -94,15 +112,15 @@ async def _put_version(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool
             await olh.link(gw, bucket, key, write.instance, op_tag=op_tag)
     except S3Error as error:
         if error.code in ("PreconditionFailed", "NoSuchKey"):  # nobody has seen the version
-            await remove_object(gw, state)
-            write.may_exist = write.instance == ""
+            await remove_object(gw, state, keep_tail=True)
+            write.may_exist = False
         raise
     except store_errors.NotFound:
         raise S3Error("ServiceUnavailable", "the version was removed while it was written") from None
     if not write.instance:
         head = await existing_head(gw, bucket, key)
         if head is None or not head.etag:  # a delete under way took it for the older null version
-            await _add_marker(gw, bucket, key, None, None)
+            await _add_marker(gw, bucket, key, "", None, None)
             raise S3Error("ServiceUnavailable", "the version was removed while it was written")
     return state, True
 
@@ -155,7 +173,9 @@ async def delete(
         return Deleted(await delete_plain(gw, bucket, key, version_id, conditions))
     if version_id:
         return await _delete_version(gw, bucket, key, version_id, conditions)
-    return await _add_marker(gw, bucket, key, conditions, owner)
+    instance = new_instance(bucket)
+    async with _turn(bucket, key, instance):
+        return await _add_marker(gw, bucket, key, instance, conditions, owner)
 
 
 async def _delete_version(gw: Gateway, bucket: Bucket, key: str, version_id: str, conditions: Conditions | None) -> Deleted:
@@ -169,11 +189,14 @@ async def _delete_version(gw: Gateway, bucket: Bucket, key: str, version_id: str
         return Deleted(False, version_id)
     if conditions is not None and conditions.idtag is not None and (state is None or state.idtag != conditions.idtag):
         raise S3Error("PreconditionFailed")
-    await olh.unlink(gw, bucket, key, instance)
+    async with _turn(bucket, key, instance):
+        await olh.unlink(gw, bucket, key, instance)
     return Deleted(True, version_id, seen.is_marker)
 
 
-async def _add_marker(gw: Gateway, bucket: Bucket, key: str, conditions: Conditions | None, owner: UserInfo | None) -> Deleted:
+async def _add_marker(
+    gw: Gateway, bucket: Bucket, key: str, instance: str, conditions: Conditions | None, owner: UserInfo | None,
+) -> Deleted:
     user, name = (owner.user_id.text(), owner.display_name) if owner is not None else (bucket.owner.text(), bucket.acl.owner.display_name)
     for _ in range(_TRIES):
         expected = None
@@ -185,7 +208,6 @@ async def _add_marker(gw: Gateway, bucket: Bucket, key: str, conditions: Conditi
                 raise S3Error("PreconditionFailed")
             if (await olh.look(bucket, key)).olh_raw != expected:
                 continue
-        instance = new_instance(bucket)
         meta = DirEntryMeta(mtime=time.time_ns(), owner=user, owner_display_name=name)
         try:
             await olh.link(gw, bucket, key, instance, marker=meta, expected=expected)
