@@ -157,7 +157,7 @@ class GarbageCollector:
             entries, _, _ = await self._page(ioctx, oid, source, "", include_all or source.queue)
             if source.queue and not include_all:
                 now = time.time_ns()
-                entries = list(itertools.takewhile(lambda entry: entry.time <= now, entries))
+                entries = list(itertools.takewhile(lambda entry, now=now: entry.time <= now, entries))
             good = 0
             for entry in entries:
                 if not await self._collect(entry):

@@ -18,9 +18,8 @@ from botocore.exceptions import ClientError
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.formats.cls_rgw import TagTimeoutOp
-from rgw.formats.gc import ObjRefcount
 from rgw.store import classes
-from rgw.store.interface import ReadOp, WriteOp
+from rgw.store.interface import WriteOp
 from rgw.store.librados import connect
 from tests.radosgw import tools
 from tests.radosgw.conftest import Ours, client
@@ -48,7 +47,7 @@ async def _heal(pair, name: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("victim", ["nobody", "ours", "radosgw"])
+@pytest.mark.parametrize("victim", ["ours", "radosgw"])
 def test_writers_while_a_gateway_is_killed(pair, victim):
     uid, name = f"w{secrets.token_hex(4)}", f"w{secrets.token_hex(4)}"
     key = pair.radosgw_admin("user", "create", "--uid", uid, "--display-name", "Writers")["keys"][0]
@@ -59,17 +58,17 @@ def test_writers_while_a_gateway_is_killed(pair, victim):
         client(*ends["radosgw"]).create_bucket(Bucket=name)
         history, stop = History(), threading.Event()
         names = [f"{'_' if n % 7 == 0 else ''}k{n}" for n in range(50)]
-        writers = [Writer(side, client(*end), name, names, history, stop, seed) for seed, (side, end) in enumerate(list(ends.items()) * 4)]
+        writers = [Writer(client(*end), name, names, history, stop, seed) for seed, end in enumerate(list(ends.values()) * 4)]
         for writer in writers:
             writer.start()
         ending, kills = time.monotonic() + SECONDS / 2, 0
         while time.monotonic() < ending:
             time.sleep(min(KILL_EVERY, SECONDS / 4))
-            kills += victim != "nobody"
+            kills += 1
             if victim == "ours":
                 ours.kill()
                 ours.start()
-            elif victim == "radosgw":
+            else:
                 pair.cluster.daemons["radosgw"].kill()
                 pair.cluster.restart_radosgw()
         stop.set()
@@ -105,29 +104,5 @@ def _examine(pair, uid, name, victim, history, names, ends) -> None:
             assert held.setdefault(key, content) == content, f"the gateways differ in {key}"
             assert history.may_hold(key, content), f"{key} holds {content or 'nothing'} after\n{history.of(key)}"
     assert [row[0] for row in tools.listed(ends["ours"], name)] == sorted(key for key, content in held.items() if content != GONE)
-    left = tools.settled(pair, uid, [name], list(ends.values()), orphans=False)
-    marker = pair.radosgw_admin("bucket", "stats", "--bucket", name)["marker"]
-    ours = asyncio.run(_not_left_by(pair, left, marker.rpartition(".")[0], history))
-    print(f"{len(left)} RADOS objects that nothing leads to, {len(left) - len(ours)} of them left by radosgw's races")
-    for line in ours:
-        print("  not left by a race of radosgw's:", line)
-    assert not ours or victim == "radosgw"  # one that is killed leaves tails, too
-
-
-async def _not_left_by(pair, oids: set[str], instance: str, history: History) -> list[str]:
-    """Those that radosgw (the instance ``<zone>.<instance>``) did not leave in the two ways that 16.2.15 has without being killed.
-
-    A copy that loses a race keeps its references for ever, and an upload whose completion loses one its parts.
-    """
-    cluster = await connect(str(pair.cluster.conf), "client.admin")
-    try:
-        pool, found = await cluster.open_pool("default.rgw.buckets.data"), []
-        for oid in sorted(oids):
-            raw = (await pool.read(oid, ReadOp().getxattrs())).xattrs.get("refcount")
-            tags = ObjRefcount.decode(raw).refs if raw else {}
-            completed_there = any(upload in oid and side == "radosgw" for upload, side in history.uploads.items())
-            if not completed_there and not any(tag.startswith(instance + ".") for tag in tags):
-                found.append(f"{oid} {ObjRefcount.decode(raw) if raw else ''}")
-        return found
-    finally:
-        await cluster.close()
+    left = tools.settled(pair, uid, [name], list(ends.values()), orphans=victim != "radosgw")
+    print(f"{len(left)} RADOS objects that nothing leads to")  # a radosgw that is killed leaves some, and nothing of its own finds them

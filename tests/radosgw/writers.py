@@ -36,11 +36,10 @@ class Write:
 
 @dataclass
 class History:
-    """What was written. ``by_etag``: the content behind each ETag; ``uploads``: through which gateway each upload went."""
+    """What was written. ``by_etag``: the content behind each ETag."""
 
     writes: list[Write] = field(default_factory=list)
     by_etag: dict[str, str] = field(default_factory=dict)
-    uploads: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -66,9 +65,8 @@ class History:
 class Writer(threading.Thread):
     """Puts, uploads in parts, copies and deletes through one gateway until it is told to stop."""
 
-    def __init__(self, side: str, client: Any, bucket: str, keys: list[str], history: History, stop: threading.Event, seed: int) -> None:
+    def __init__(self, client: Any, bucket: str, keys: list[str], history: History, stop: threading.Event, seed: int) -> None:
         super().__init__(daemon=True)
-        self._side = side
         self._client, self._bucket, self._keys, self._history, self._halt = client, bucket, keys, history, stop
         self._chance = random.Random(seed)
         self.done = 0
@@ -102,7 +100,6 @@ class Writer(threading.Thread):
     def _multipart(self, key: str) -> None:
         place = {"Bucket": self._bucket, "Key": key}
         place["UploadId"] = self._client.create_multipart_upload(**place)["UploadId"]
-        self._history.uploads[place["UploadId"]] = self._side
         parts = [self._chance.randbytes(1024) * (5 * KIB), self._chance.randbytes(1000)]
         done = [{"PartNumber": n, "ETag": self._client.upload_part(PartNumber=n, Body=part, **place)["ETag"]} for n, part in enumerate(parts, 1)]
         content = _md5(b"".join(parts))

@@ -12,7 +12,7 @@ from rgw.store.librados import steps
 from rgw.store.librados.binding import check, ffi, lib, text
 from rgw.store.librados.queue import CompletionQueue
 
-WATCH_TIMEOUT = 30  # seconds without a ping after which the OSD drops a watch
+WATCH_TIMEOUT = 15  # seconds without a ping after which the OSD drops a watch; so long a gateway that hangs holds up the others
 LIST_BATCH = 1000
 _tokens = itertools.count(1)
 

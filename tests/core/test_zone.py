@@ -1,0 +1,94 @@
+"""Clusters that this gateway must not serve are refused in clear words, with nothing written."""
+
+from __future__ import annotations
+
+import pytest
+
+from rgw.core.gateway import Gateway
+from rgw.core.options import Options
+from rgw.core.zone import ROOT_POOL, ZoneError, default_zone, default_zonegroup
+from rgw.errors import S3Error
+from rgw.formats.acl import AccessControlPolicy
+from rgw.formats.basics import PlacementRule
+from rgw.formats.bucket import BucketInfo
+from rgw.formats.zone import NameToId
+from rgw.store.embedded import open_store
+from rgw.store.interface import ReadOp, WriteOp
+
+
+@pytest.fixture
+async def store(tmp_path):
+    opened = await open_store(tmp_path / "store")
+    yield opened
+    await opened.close()
+
+
+async def objects(store) -> dict[tuple[str, str], bytes]:
+    found = {}
+    for pool in await store.list_pools():
+        ioctx = await store.open_pool(pool)
+        async for name in ioctx.list_objects():
+            found[pool, name.name] = (await ioctx.read(name.name, ReadOp().read())).data
+    return found
+
+
+async def set_up(store, *, zone: bytes | None = None, group: bytes | None = None, extra: str = "") -> None:
+    """A root pool as another release, or a multisite set-up, would leave it."""
+    params = default_zone("zone-id")
+    await store.create_pool(ROOT_POOL)
+    root = await store.open_pool(ROOT_POOL)
+    for oid, data in {
+        "zone_names.default": NameToId(obj_id="zone-id").encode(), "zone_info.zone-id": zone or params.encode(),
+        "zonegroups_names.default": NameToId(obj_id="group-id").encode(),
+        "zonegroup_info.group-id": group or default_zonegroup("group-id", params).encode(), **({extra: b"x"} if extra else {}),
+    }.items():
+        await root.write(oid, WriteOp().create().write_full(data))
+
+
+def newer(data: bytes) -> bytes:
+    """The same structure in a version that nobody knows yet, with a field more."""
+    return bytes([data[0] + 9, data[1]]) + (len(data) - 6 + 3).to_bytes(4, "little") + data[6:] + b"new"
+
+
+@pytest.mark.parametrize(("what", "words"), [
+    ("realm", "default.realm"), ("period", "periods.x.1"), ("zone", "zone default was written by a newer Ceph"),
+    ("zonegroup", "zonegroup default was written by a newer Ceph"), ("name", "there is no zone elsewhere"), ("option", "rgw_realm")])
+async def test_refused_before_anything_is_written(store, what, words):
+    params = default_zone("zone-id")
+    await set_up(store, zone=newer(params.encode()) if what == "zone" else None,
+                 group=newer(default_zonegroup("group-id", params).encode()) if what == "zonegroup" else None,
+                 extra={"realm": "default.realm", "period": "periods.x.1"}.get(what, ""))
+    before, pools = await objects(store), await store.list_pools()
+    options = Options({"name": {"rgw_zone": "elsewhere"}, "option": {"rgw_realm": "gold"}}.get(what, {}))
+    with pytest.raises(ZoneError) as refusal:
+        await Gateway.open(store, options)
+    assert words in str(refusal.value)
+    assert (await objects(store), await store.list_pools()) == (before, pools)
+
+
+async def test_unknown_placement_and_newer_bucket(store):
+    """A user whose placement the zone lacks makes no bucket; a bucket of a newer release is served, but its record not rewritten."""
+    gateway = await Gateway.open(store, Options())
+    try:
+        user = await gateway.users.create("u", "U")
+        acl = AccessControlPolicy.private("u", "U")
+        user.default_placement = PlacementRule("gone", "")
+        before = await objects(store)
+        with pytest.raises(S3Error) as refusal:
+            await gateway.buckets.create("b-one", user, acl)
+        assert refusal.value.code == "InvalidLocationConstraint" and await objects(store) == before
+        user.default_placement = PlacementRule("", "")
+        bucket, _ = await gateway.buckets.create("b-two", user, acl)
+        root = await store.open_pool("default.rgw.meta", "root")
+        oid = f".bucket.meta.b-two:{bucket.bucket_id}"
+        record = newer(bucket.info.encode())
+        await root.write(oid, WriteOp().write_full(record))
+        await gateway.metadata.announce(gateway.zone.meta_root, oid)
+        bucket = await gateway.buckets.get("b-two")
+        assert bucket.info.newer and BucketInfo.decode(record).owner == bucket.info.owner
+        with pytest.raises(S3Error) as refusal:
+            await gateway.buckets.set_acl(bucket, acl)
+        assert refusal.value.code == "NotImplemented"
+        assert (await root.read(oid, ReadOp().read())).data == record
+    finally:
+        await gateway.close()
