@@ -23,6 +23,7 @@ from rgw.formats.acl import AccessControlPolicy, AclOwner
 from rgw.formats.basics import PlacementRule
 from rgw.formats.obj import MultipartUploadInfo
 from rgw.formats.user import UserInfo
+from rgw.store import errors as store_errors
 from rgw.store.interface import WriteOp
 
 if TYPE_CHECKING:
@@ -78,14 +79,14 @@ class Multipart:
         upload = Upload(bucket, key, upload_id, attrs, owner, mtime, rule, pool)
         data = MultipartUploadInfo(dest_placement=rule).encode()
         change = await IndexChange.prepare(gw, bucket, upload.meta_key, delete=False, tag=gw.new_tag())
-        written = False
         try:
             op = WriteOp(mtime=mtime).create(exclusive=True).write_full(data).setxattrs(attrs)
             version = (await pool.write(upload.meta_oid, op)).version
-            written = True
-        finally:
-            if not written:
-                await change.cancel()
+        except (store_errors.TimedOut, store_errors.Unavailable):
+            raise  # it may be there: the entry stays in doubt, and listings look
+        except BaseException:
+            await change.cancel()
+            raise
         meta = entry_meta(attrs, len(data), mtime)
         meta.category, meta.accounted_size = _META, 0
         await change.complete(pool.pool_id, version, meta)

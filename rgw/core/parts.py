@@ -73,11 +73,12 @@ async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjMani
             continue  # the part was replaced meanwhile, or the upload is ending: look again
     if old:
         found = UploadPartInfo.decode(old)
-        await free_parts(gw, upload, [Part(found.num, found.size, found.etag, found.modified, info=found)])
         try:
+            await free_parts(gw, upload, [Part(found.num, found.size, found.etag, found.modified, info=found)])
             await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().omap_rm([former]))
-        except store_errors.NotFound:
-            log.debug("upload %s ended, and freed the former part too", upload.upload_id)
+        except (store_errors.StoreError, S3Error) as error:
+            # The new part counts, whatever happens to the former one: the end of the upload frees it, or just did.
+            log.info("the former part %d of upload %s is left to the upload's end: %s", part.number, upload.upload_id, error)
 
 
 async def enqueue_parts(gw: Gateway, upload: Upload, parts: list[Part], pool: str, tag: str) -> None:
@@ -143,6 +144,7 @@ class PartWriter:
         self._written: list[str] = []
         self._indexed = False
         self._kept = False
+        self._unsure = False  # whether the first object may be there, ours or another writer's
         self._intent = part_intent(gw, upload, number, [self._prefix, self._other])
         stripe = gw.options.rgw_obj_stripe_size
         self._sink = StripeSink(stripe, stripe, gw.options.rgw_put_obj_min_window_size, self._put, gw.body_memory)
@@ -164,6 +166,9 @@ class PartWriter:
                     raise
                 self._prefix = self._other  # the number is taken: this part gets names of its own
                 continue
+            except (store_errors.TimedOut, store_errors.Unavailable):
+                self._unsure = True
+                raise
             self._written.append(oid)
             return
 
@@ -217,6 +222,9 @@ class PartWriter:
         if self._kept:
             return
         self._kept = True
+        if self._unsure:
+            self._intent.abandon()
+            return
         with self._intent:
             await remove_objects(self._gw, self._pool, self._written[:1] + sorted(self._written[1:], key=_stripe))
             if self._indexed:

@@ -33,7 +33,7 @@ from tests.conftest import missing_ceph
 from tests.core.crashload import OPTIONS, open_cluster
 from tests.core.helpers import census, fetch, index_keys, md5
 
-_KILLS = int(os.environ.get("RGW_TEST_CRASHES", "40"))
+_KILLS = int(os.environ.get("RGW_TEST_CRASHES", "30"))
 _ROOT = Path(__file__).parents[2]
 
 

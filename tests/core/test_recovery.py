@@ -66,6 +66,12 @@ async def die(gateway) -> None:
         pass
 
 
+async def arrived(writer) -> None:
+    """Waits until what the writer has sent so far is written."""
+    if writer._sink._flying:
+        await asyncio.wait(list(writer._sink._flying))
+
+
 def killer(monkeypatch, owner, name, *, after=False, calls=1):
     """Kills whoever calls ``owner.name`` for the nth time, before or after the call."""
     original, count = getattr(owner, name), 0
@@ -142,7 +148,7 @@ async def test_put(gateway, other, bucket, user, monkeypatch, point) -> None:
     if point == "tails":
         writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
         await writer.write(new)
-        await writer._sink.settle()
+        await arrived(writer)
     else:
         writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
         await writer.write(new)
@@ -250,7 +256,7 @@ async def test_two_writers_of_one_part_and_one_dies(gateway, other, bucket, user
     await living.write(data)
     dying = gateway.multipart.part_writer(upload, 1, BIG)
     await dying.write(body(BIG))
-    await dying._sink.settle()
+    await arrived(dying)
     await die(gateway)
     assert await other.recovery.run() >= 1
     await collect(other)
@@ -312,7 +318,7 @@ async def test_slow_writer_does_no_harm(gateway, other, bucket, user) -> None:
     kept = await census(gateway, bucket)
     writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
     await writer.write(body(BIG))
-    await writer._sink.settle()
+    await arrived(writer)
     await die(gateway)
     assert await settle(other, bucket) == kept
     with pytest.raises(S3Error, match="ServiceUnavailable"):
@@ -328,7 +334,7 @@ async def test_writer_that_comes_back_in_time(gateway, other, bucket, user) -> N
     data = body(BIG)
     writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
     await writer.write(data)
-    await writer._sink.settle()
+    await arrived(writer)
     ioctx = await gateway.intents.pool()
     oid, key = writer._intent.oid, writer._intent.key
     read = (await ioctx.read(oid, ReadOp().omap_get_keys([key]))).omap.values[key]
@@ -343,7 +349,7 @@ async def test_writer_that_comes_back_in_time(gateway, other, bucket, user) -> N
 async def test_lease_that_was_renewed_does_not_vouch_for_older_intents(gateway, other, bucket, user) -> None:
     writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
     await writer.write(body(BIG))
-    await writer._sink.settle()
+    await arrived(writer)
     await die(gateway)
     assert await settle(other, bucket) == set()
     await gateway.intents.hold_lease()
@@ -383,7 +389,7 @@ async def test_lease_that_runs_out_by_itself(cluster, bucket, user, other) -> No
     gateway = await Gateway.open(cluster, Options({**OPTIONS, "rgw_intent_lease": 0.3, "rgw_op_timeout": 0.3}))
     writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
     await writer.write(body(BIG))
-    await writer._sink.settle()
+    await arrived(writer)
     await other.recovery.run()
     assert len(await census(other, bucket)) == 1  # the rest is not a whole stripe
     gateway.intents._renewing.cancel()
@@ -398,7 +404,7 @@ async def test_lease_that_runs_out_by_itself(cluster, bucket, user, other) -> No
 async def test_a_bucket_that_is_gone(gateway, other, bucket, user) -> None:
     writer = gateway.objects.writer(bucket, "k", owner=user, attrs={})
     await writer.write(body(BIG))
-    await writer._sink.settle()
+    await arrived(writer)
     await die(gateway)
     await other.buckets.delete(bucket)
     assert await settle(other, bucket) == set()
@@ -434,3 +440,48 @@ async def test_versions(gateway, other, bucket, user, monkeypatch, kind, linked)
     left = await settle(other, other_bucket)
     assert await fetch(other, other_bucket, "k") == (new if linked else old)
     assert linked or left <= kept
+
+
+async def test_former_part_that_cannot_be_freed(gateway, bucket, user, monkeypatch) -> None:
+    """The new part counts all the same, and the upload's end frees the former one."""
+    from rgw.core import parts as module
+
+    upload = await new_upload(gateway, bucket, "k", user)
+    await upload_part(gateway, upload, 1, body(BIG))
+    data = body(BIG)
+
+    async def refuse(*args, **kwargs):
+        raise S3Error("SlowDown")
+
+    monkeypatch.setattr(module, "free_parts", refuse)
+    part = await upload_part(gateway, upload, 1, data)
+    monkeypatch.undo()
+    await gateway.multipart.complete(bucket, "k", upload.upload_id, completed([part]))
+    await collect(gateway)
+    assert await fetch(gateway, bucket, "k") == data
+    assert len(await census(gateway, bucket)) == 4
+
+
+async def test_part_whose_first_object_is_uncertain(gateway, other, bucket, user, monkeypatch) -> None:
+    """A create that was not answered may have made the object, or met another writer's: only the intent's mark tells."""
+    from rgw.store.errors import TimedOut
+
+    upload = await new_upload(gateway, bucket, "k", user)
+    ioctx = await gateway.pool(gateway.zone.data_pool(bucket.placement))
+    write = type(ioctx).write
+
+    async def silent(self, oid, op, locator=""):
+        result = await write(self, oid, op, locator)
+        if "__multipart_" in oid:
+            raise TimedOut
+        return result
+
+    monkeypatch.setattr(type(ioctx), "write", silent)
+    with pytest.raises(TimedOut):
+        await upload_part(gateway, upload, 1, body(BIG))
+    monkeypatch.undo()
+    assert len(await census(gateway, bucket)) == 2
+    await die(gateway)
+    assert len(await settle(other, bucket)) == 1  # .meta
+    await other.multipart.abort(bucket, "k", upload.upload_id)
+    assert await census(other, bucket) == set()
