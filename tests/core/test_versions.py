@@ -221,3 +221,23 @@ async def test_head_lost(gateway, bucket, user):
     with pytest.raises(olh.Moved):
         await olh.link(gateway, bucket, "k", "x", marker=DirEntryMeta(), expected=b"something else")
     assert not [name for name in (await olh.existing_head(gateway, bucket, "k")).attrs if name.startswith(OLH_PENDING)]
+
+
+async def test_condition_lost_at_the_last_moment(gateway, bucket, user, monkeypatch):
+    """Another write gets between the check and the link: the version goes again, its tail too."""
+    await gateway.buckets.set_versioning(bucket, True)
+    link, rivals = olh.link, []
+
+    async def late(*arguments, **named):
+        if not rivals:
+            rivals.append(None)
+            rivals[0] = await put(gateway, bucket, "k", b"rival", user)
+        await link(*arguments, **named)
+
+    monkeypatch.setattr(olh, "link", late)
+    with pytest.raises(S3Error, match="PreconditionFailed"):
+        await put(gateway, bucket, "k", body(4 * MIB + 1), user, conditions=Conditions(if_none_match="*"))
+    assert [row[1] for row in await listed(gateway, bucket)] == [rivals[0].version_id]
+    await collect(gateway)
+    assert await fetch(gateway, bucket, "k") == b"rival"
+    assert len(await census(gateway, bucket)) == 2  # the pointer and the rival

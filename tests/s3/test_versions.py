@@ -180,3 +180,22 @@ async def test_conditions(s3):
     await s3.run("delete_object", **place)
     third = await put(s3, "k", b"3", IfNoneMatch="*")  # a delete marker is no object
     assert (await body(s3, "k"))[1] == third
+
+
+async def test_refused_complete_can_be_repeated(s3):
+    """A condition that fails leaves the upload and its parts as they were, and no version."""
+    await enable(s3)
+    place = {"Bucket": s3.bucket, "Key": "m"}
+    kept = await put(s3, "m", b"kept")
+    upload = (await s3.run("create_multipart_upload", **place))["UploadId"]
+    tag = (await s3.run("upload_part", UploadId=upload, PartNumber=1, Body=b"p" * (5 * MIB), **place))["ETag"]
+    whole = {"UploadId": upload, "MultipartUpload": {"Parts": [{"ETag": tag, "PartNumber": 1}]}, **place}
+    for _ in range(2):
+        error = await refused(s3.run("complete_multipart_upload", IfNoneMatch="*", **whole))
+        assert error["Error"]["Code"] == "PreconditionFailed"
+    await s3.gw.gc.process(include_all=True)
+    assert [row[1] for row in (await rows(s3))[0]] == [kept]
+    await s3.run("delete_object", VersionId=kept, **place)
+    made = await s3.run("complete_multipart_upload", IfNoneMatch="*", **whole)
+    await s3.gw.gc.process(include_all=True)
+    assert await body(s3, "m") == (b"p" * (5 * MIB), made["VersionId"])
