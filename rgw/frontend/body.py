@@ -16,7 +16,7 @@ from rgw.auth.identity import PayloadKind, PayloadPlan
 from rgw.errors import S3Error
 
 _OFF_LOOP = 64 * 1024  # hashing more bytes than this at once goes to a thread
-_BATCH = 1 << 20  # bytes that are hashed at once
+_BATCH = 256 << 10  # bytes that are hashed at once
 
 
 class BodyReader:

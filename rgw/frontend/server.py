@@ -30,7 +30,6 @@ from rgw.ops.request import Request, Result
 from rgw.store import errors as store_errors
 
 log = logging.getLogger("rgw.frontend")
-_READ_AHEAD = 128 << 10  # bytes of a body that may wait to be taken
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
 
 
@@ -216,7 +215,7 @@ def _store_refusal(error: BaseException) -> S3Error:
 
 def make_app(gateway: Gateway) -> web.Server:
     """A low-level server whose instances are protocols for ``loop.create_server``."""
-    return web.Server(Handler(gateway), access_log=None, auto_decompress=False, read_bufsize=_READ_AHEAD)
+    return web.Server(Handler(gateway), access_log=None, auto_decompress=False)
 
 
 class Server:
@@ -224,7 +223,7 @@ class Server:
 
     def __init__(self, gateway: Gateway) -> None:
         self._handler = Handler(gateway)
-        self._server = web.Server(self._count, access_log=None, auto_decompress=False, read_bufsize=_READ_AHEAD)  # objects are kept as sent
+        self._server = web.Server(self._count, access_log=None, auto_decompress=False)  # objects are kept as sent
         self._active = 0
         self._quiet = asyncio.Event()  # set while stopping, once no request is under way
         self._listeners: list[asyncio.Server] = []
@@ -236,7 +235,7 @@ class Server:
 
     def _connection(self) -> Protocol:
         return Protocol(self._server, loop=asyncio.get_running_loop(), access_log=None,  # type: ignore[arg-type]  # its own default says so
-                        auto_decompress=False, read_bufsize=_READ_AHEAD)  # objects are kept as sent
+                        auto_decompress=False)  # objects are kept as sent
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1
