@@ -1,0 +1,85 @@
+"""Ours first on an empty cluster, radosgw later; then ours hangs, and neither stalls for long nor serves what is outdated."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.cephcluster import CephCluster, missing_binaries
+from tests.conftest import missing_ceph
+from tests.radosgw import tools
+from tests.radosgw.conftest import _MISSING, Ours, Pair, client
+
+WATCH_TIMEOUT = 30.0  # radosgw's own, in seconds
+
+
+@pytest.mark.timeout(300)
+def test_ours_first_then_radosgw_then_ours_hangs():
+    if reason := missing_ceph() or missing_binaries() or _MISSING:
+        pytest.skip(str(reason))
+    cluster = CephCluster(Path(tempfile.mkdtemp(prefix="pyrgw-ceph-")))
+    try:
+        cluster.start()
+        ours = Ours(cluster)
+        ours.start()
+        try:
+            pair = Pair(cluster, "", ours.endpoint, ours)
+            key = pair.rgw_admin("user", "create", "--uid", "first", "--display-name", "First")["keys"][0]
+            mine = client(ours.endpoint, key["access_key"], key["secret_key"])
+            mine.create_bucket(Bucket="bucket")
+            mine.put_object(Bucket="bucket", Key="k", Body=bytes(5 << 20))
+            pools = set(cluster.run("rados", "-n", "client.admin", "lspools").split())
+            for pool in pools - {"device_health_metrics"}:
+                tags = json.loads(cluster.run("ceph", "osd", "pool", "application", "get", pool, "--format", "json"))
+                assert "rgw" in tags, f"{pool} has no application tag"
+            theirs = client(cluster.start_radosgw(), key["access_key"], key["secret_key"])
+            assert theirs.get_object(Bucket="bucket", Key="k")["Body"].read() == bytes(5 << 20)
+            theirs.put_object(Bucket="bucket", Key="k2", Body=b"2")
+            assert set(cluster.run("rados", "-n", "client.admin", "lspools").split()) == pools, "radosgw missed pools"
+            tools.settled(pair, "first", ["bucket"], [mine, theirs])
+            _hangs(ours, mine, theirs)
+        finally:
+            ours.stop()
+    finally:
+        cluster.stop()
+
+
+def _hangs(ours: Ours, mine, theirs) -> None:
+    """Radosgw goes on once our watch has run out; back again, we serve nothing that we remember from before."""
+    mine.list_objects_v2(Bucket="bucket")  # the bucket is in our memory
+    assert ours.process is not None
+    ours.process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    try:
+        try:
+            theirs.put_bucket_acl(Bucket="bucket", ACL="public-read")
+            theirs.delete_object(Bucket="bucket", Key="k2")
+            theirs.delete_object(Bucket="bucket", Key="k")
+            theirs.delete_bucket(Bucket="bucket")
+        finally:
+            took = time.monotonic() - started
+    finally:
+        ours.process.send_signal(signal.SIGCONT)
+    print(f"radosgw was held up for {took:.1f} s")
+    assert took < WATCH_TIMEOUT + 10
+    deadline = time.monotonic() + 3
+    while True:
+        try:
+            mine.list_objects_v2(Bucket="bucket")
+            found = ""
+        except ClientError as error:
+            found = error.response["Error"]["Code"]
+        if found == "NoSuchBucket":
+            break
+        assert time.monotonic() < deadline, f"still {found or 'served'}"
+        time.sleep(0.1)
+    mine.create_bucket(Bucket="again")
+    theirs.put_object(Bucket="again", Key="k", Body=b"1")
+    theirs.put_bucket_acl(Bucket="again", ACL="public-read")
+    assert len(mine.get_bucket_acl(Bucket="again")["Grants"]) == 2
