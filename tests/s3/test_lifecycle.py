@@ -52,7 +52,7 @@ def _rule(inner: str, status: str = "Enabled", prefix: str = "<Prefix/>") -> str
 _DAYS = "<Expiration><Days>1</Days></Expiration>"
 
 
-@pytest.mark.parametrize(("rules", "code"), [
+REFUSED = [
     ("", "MalformedXML"), (_rule(_DAYS, status="on"), "MalformedXML"), (_rule(_DAYS, prefix=""), "MalformedXML"),
     (_rule(_DAYS, prefix="<Prefix/><Filter/>"), "MalformedXML"), (_rule(""), "InvalidRequest"),
     (_rule("<Expiration/>"), "MalformedXML"), (_rule("<Expiration><Days>0</Days></Expiration>"), "InvalidArgument"),
@@ -71,10 +71,13 @@ _DAYS = "<Expiration><Days>1</Days></Expiration>"
            prefix="<Filter><Tag><Key>k</Key><Value>v</Value></Tag></Filter>"), "InvalidRequest"),
     (_rule(_DAYS + f"<ID>{'i' * 256}</ID>"), "InvalidArgument"), (_rule(_DAYS + "<ID>i</ID>") * 2, "InvalidArgument"),
     ("<Role/>" + _rule(_DAYS), "MalformedXML"), (_rule(_DAYS) * 1001, "MalformedXML"),
-])
-async def test_refused(s3, rules, code):
-    reply = await ask(s3, "PUT", f"/{s3.bucket}?lifecycle", {}, f"<LifecycleConfiguration>{rules}</LifecycleConfiguration>".encode())
-    assert (reply.status, reply.code) == (400, code)
+]
+
+
+async def test_refused(s3):
+    for rules, code in REFUSED:
+        reply = await ask(s3, "PUT", f"/{s3.bucket}?lifecycle", {}, f"<LifecycleConfiguration>{rules}</LifecycleConfiguration>".encode())
+        assert (reply.status, reply.code) == (400, code), rules[:200]
     reply = await ask(s3, "GET", f"/{s3.bucket}?lifecycle")
     assert reply.code == "NoSuchLifecycleConfiguration"
 

@@ -47,17 +47,20 @@ async def test_copies_and_uploads(s3):
     assert await read(s3, "m") == {"c": "3"}
 
 
-@pytest.mark.parametrize(("body", "code"), [
+REFUSED = [
     (b"", "MalformedXML"), (b"<Tagging/>", "MalformedXML"), (b"<Tagging><TagSet><Tag><Key>a</Key></Tag></TagSet></Tagging>", "MalformedXML"),
     (b"<Tagging><TagSet><Tag><Key></Key><Value/></Tag></TagSet></Tagging>", "InvalidTag"),
     (b"<Tagging><TagSet>" + b"<Tag><Key>a</Key><Value>b</Value></Tag>" * 2 + b"</TagSet></Tagging>", "InvalidTag"),
     (b"<Tagging><TagSet>" + b"".join(b"<Tag><Key>%d</Key><Value>b</Value></Tag>" % i for i in range(11)) + b"</TagSet></Tagging>", "InvalidTag"),
     (b"<Tagging><TagSet><Tag><Key>a</Key><Value>" + b"v" * 257 + b"</Value></Tag></TagSet></Tagging>", "InvalidTag"),
-])
-async def test_refused(s3, body, code):
+]
+
+
+async def test_refused(s3):
     await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"x", Tagging="a=1")
-    reply = await ask(s3, "PUT", path(s3, "k") + "?tagging", {}, body)
-    assert (reply.status, reply.code) == (400, code)
+    for body, code in REFUSED:
+        reply = await ask(s3, "PUT", path(s3, "k") + "?tagging", {}, body)
+        assert (reply.status, reply.code) == (400, code), body
     assert await read(s3, "k") == {"a": "1"}
 
 
