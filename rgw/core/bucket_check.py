@@ -13,6 +13,7 @@ from rgw.core.dump.bucket import usage
 from rgw.core.head import entry_meta
 from rgw.core.index import OP_DEL, RESHARDING, IndexKey
 from rgw.core.indexed import IndexChange
+from rgw.core.parallel import each
 from rgw.core.reshard_marks import STATE
 from rgw.core.state import ObjectState, is_olh_only, load, text
 from rgw.core.uploads import load_upload
@@ -267,21 +268,17 @@ def parse_head(marker: str, oid: str) -> tuple[str, str] | None:
 
 async def _mend(gw: Gateway, bucket: Bucket, report: Report, progress: Progress | None) -> None:
     """Sets the index right by what the heads tell now. Versions are not touched: their entries are made by the log of versions."""
-    limit = asyncio.Semaphore(_PARALLEL)
     todo = [item for item in report.differences if not item.instance and not bucket.versioned]
     done = 0
 
     async def one(item: Difference) -> None:
         nonlocal done
-        async with limit:
-            item.mended = await _mend_one(gw, bucket, item)
+        item.mended = await _mend_one(gw, bucket, item)
         done += 1
         if progress is not None:
             progress(f"{bucket.name}: {done:,} of {len(todo):,} entries mended")
 
-    async with asyncio.TaskGroup() as tasks:
-        for item in todo:
-            tasks.create_task(one(item))
+    await each(todo, one, _PARALLEL)
 
 
 async def _mend_one(gw: Gateway, bucket: Bucket, item: Difference) -> bool:

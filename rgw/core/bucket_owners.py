@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rgw.core.buckets import ACL_XATTR, Bucket, entry_oid, instance_oid
+from rgw.core.parallel import each
 from rgw.core.state import ACL
 from rgw.errors import S3Error
 from rgw.formats import cls_user
 from rgw.formats.acl import FULL_CONTROL, AccessControlPolicy, AclGrant, AclOwner
 from rgw.formats.basics import User
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo, UserBucket
+from rgw.formats.index import DirEntry
 from rgw.formats.user import UserInfo
 from rgw.store import classes
 from rgw.store.errors import Cancelled, Exists, NotFound
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
 
 _TRIES = 10
+_DELETE_MARKER = 4
 _PARALLEL = 16  # objects whose owner is changed at the same time
 
 
@@ -133,28 +135,27 @@ async def chown(
 ) -> int:
     """Gives a bucket and the objects in it to a user; the number of objects. Broken off, a second run goes on.
 
-    S3Error NoSuchBucket, NotImplemented (versions that this gateway cannot write yet).
+    S3Error NoSuchBucket, BucketAlreadyExists.
     """
     bucket = await link(gw, name, tenant, owner, new_name=new_name)
     marker = version = ""
-    count, limit = 0, asyncio.Semaphore(_PARALLEL)
+    count = 0
 
-    async def one(key: str, version_id: str) -> None:
-        async with limit:
-            try:
-                state = await gw.objects.head(bucket, key, version_id)
-            except S3Error as error:
-                if error.code in ("NoSuchKey", "NoSuchVersion"):  # a delete marker, or removed meanwhile
-                    return
-                raise
-            if state.acl.owner.id != owner.user_id.text():
-                await gw.objects.set_attrs(state, {ACL: given_to(state.acl, owner).encode()})
+    async def one(entry: DirEntry) -> None:
+        if entry.flags & _DELETE_MARKER:
+            return
+        try:
+            state = await gw.objects.head(bucket, entry.name, (entry.instance or "null") if bucket.versioned else "")
+        except S3Error as error:
+            if error.code in ("NoSuchKey", "NoSuchVersion"):  # removed meanwhile
+                return
+            raise
+        if state.acl.owner.id != owner.user_id.text():
+            await gw.objects.set_attrs(state, {ACL: given_to(state.acl, owner).encode()})
 
     while True:
         page = await gw.listing.versions(bucket, key_marker=marker, version_marker=version)
-        async with asyncio.TaskGroup() as tasks:
-            for entry in page.entries:
-                tasks.create_task(one(entry.name, (entry.instance or "null") if bucket.versioned else ""))
+        await each(page.entries, one, _PARALLEL)
         count += len(page.entries)
         if progress is not None:
             progress(f"{count} objects processed in {bucket.name}")

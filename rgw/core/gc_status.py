@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rgw.core.parallel import each
 from rgw.store.errors import NotFound
 from rgw.store.interface import ReadOp
 
@@ -38,17 +38,15 @@ async def status(gw: Gateway) -> GcStatus:
     now = time.time_ns()
     objects = [obj for entry in entries for obj in entry.chain.objs]
     sample = random.sample(objects, min(_SAMPLE, len(objects)))
-    limit = asyncio.Semaphore(gw.options.rgw_gc_max_concurrent_io)
 
     async def size(obj: GcObj) -> int:
-        async with limit:
-            try:
-                return (await (await gw.pool(obj.pool)).read(obj.key.name or obj.oid, ReadOp().stat(), obj.loc)).size
-            except NotFound:
-                return 0  # collected in an earlier run
+        try:
+            return (await (await gw.pool(obj.pool)).read(obj.key.name or obj.oid, ReadOp().stat(), obj.loc)).size
+        except NotFound:
+            return 0  # collected in an earlier run
 
     started = time.perf_counter()
-    total = sum(await asyncio.gather(*(size(obj) for obj in sample)))
+    total = sum(await each(sample, size, gw.options.rgw_gc_max_concurrent_io))
     elapsed = time.perf_counter() - started
     factor = len(objects) / len(sample) if sample else 0.0
     times = [entry.time for entry in entries]

@@ -15,7 +15,6 @@ Only then something is called an orphan. Nothing is removed unless asked for, an
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from rgw.core import bucket_owners, metadata_sections, places, radoslist
 from rgw.core.bucket_check import parse_head
 from rgw.core.buckets import Bucket
+from rgw.core.parallel import each
 from rgw.errors import S3Error
 from rgw.formats.basics import Pool
 from rgw.store.errors import Cancelled, NotFound
@@ -221,7 +221,7 @@ class OrphanJob:
         newest = self.started - self.stale * 1_000_000_000
         for start in range(0, len(rows), _BATCH):
             page = rows[start:start + _BATCH]
-            looks = await _gather(self._stat(ioctx, name, locator) for name, locator, _ in page)
+            looks = await each(page, lambda row: self._stat(ioctx, row[0], row[1]), _PARALLEL)
             found = []
             for (name, locator, namespace), look in zip(page, looks, strict=True):
                 if look is not None and look.mtime <= newest:
@@ -265,23 +265,13 @@ class OrphanJob:
 
         for start in range(0, len(rows), _BATCH):
             page = rows[start:start + _BATCH]
-            gone = await _gather(one(name, locator, version) for name, locator, _, version in page)
+            gone = await each(page, lambda row: one(row[0], row[1], row[3]), _PARALLEL)
             with self._db:
                 self._db.executemany("update orphan set removed = 1 where name = ? and namespace = ?",
                                      [(row[0], row[2]) for row, done in zip(page, gone, strict=True) if done])
             count += sum(gone)
             progress(f"{count:,} of {len(rows):,} orphans removed")
         return count
-
-
-async def _gather(works) -> list[Any]:  # type: ignore[no-untyped-def]
-    limit = asyncio.Semaphore(_PARALLEL)
-
-    async def one(work):  # type: ignore[no-untyped-def]
-        async with limit:
-            return await work
-
-    return list(await asyncio.gather(*(one(work) for work in works)))
 
 
 def _text(name: str) -> str:

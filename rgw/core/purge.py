@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from rgw.core.parallel import each
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
@@ -19,23 +20,19 @@ async def purge_bucket(gw: Gateway, bucket: Bucket, progress: Callable[[str], No
 
     Broken off, it has removed some: a second run goes on. S3Error BucketNotEmpty if somebody keeps writing.
     """
-    limit = asyncio.Semaphore(_PARALLEL)
     done = 0
 
     async def one(entry: DirEntry) -> None:
         nonlocal done
         version = (entry.instance or "null") if bucket.versioned else ""
-        async with limit:
-            await gw.objects.delete(bucket, entry.name, version_id=version)
+        await gw.objects.delete(bucket, entry.name, version_id=version)
         done += 1
         if progress is not None and done % 100 == 0:
             progress(f"{bucket.name}: {done} objects removed")
 
     while True:
         page = await gw.listing.versions(bucket)
-        async with asyncio.TaskGroup() as tasks:
-            for entry in page.entries:
-                tasks.create_task(one(entry))
+        await each(page.entries, one, _PARALLEL)
         if not page.truncated:
             break
     await gw.buckets.delete(bucket)

@@ -98,7 +98,7 @@ async def of_head(gw: Gateway, bucket: Bucket, key: str, instance: str = "") -> 
     ioctx = await places.head_pool(gw, bucket)
     oid = names.raw_name(bucket.marker, key, instance)
     try:
-        found = await ioctx.read(oid, ReadOp().getxattrs(), locator="" if instance else names.locator(bucket.marker, key))
+        found = await ioctx.read(oid, ReadOp().getxattrs(), locator=names.locator(bucket.marker, key))
     except NotFound:
         return []
     raw = found.xattrs.get(MANIFEST)
