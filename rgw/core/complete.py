@@ -85,8 +85,11 @@ def combined_etag(etags: list[str]) -> str:
     return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(etags)}"
 
 
-async def _close(gw: Gateway, upload: Upload, cookie: str) -> None:
-    """Locks and closes the upload, and chooses the version that it becomes; waits while somebody else has it. S3Error NoSuchUpload if it ended."""
+async def _close(gw: Gateway, upload: Upload, cookie: str) -> bool:
+    """Locks and closes the upload, and chooses the version that it becomes; waits while somebody else has it. S3Error NoSuchUpload if it ended.
+
+    Returns whether it was closed before, by somebody who died then.
+    """
     lock = LockOp(
         name=LOCK_NAME, type=_EXCLUSIVE, cookie=cookie, tag="", description="", duration=_LOCK_SECONDS * 1_000_000_000, flags=0)
     deadline = time.monotonic() + _LOCK_WAIT
@@ -97,7 +100,7 @@ async def _close(gw: Gateway, upload: Upload, cookie: str) -> None:
             op = WriteOp().assert_exists().call(classes.LOCK_LOCK(lock)).cmpxattr(CLOSING, closing).setxattr(CLOSING, chosen)
             await upload.pool.write(upload.meta_oid, op)
             upload.attrs[CLOSING] = chosen
-            return
+            return bool(closing)
         except store_errors.Cancelled:  # somebody closed or opened it since it was read
             upload.attrs = (await load_upload(gw, upload.bucket, upload.key, upload.upload_id)).attrs
         except store_errors.NotFound:
@@ -191,7 +194,7 @@ async def _complete_noted(
     try:
         upload = await load_upload(gw, bucket, key, upload_id)
         await intent.confirm()
-        await _close(gw, upload, cookie)
+        died = await _close(gw, upload, cookie)
     except S3Error as error:
         if error.code != "NoSuchUpload":
             raise
@@ -206,6 +209,9 @@ async def _complete_noted(
         before = await link_again(gw, before)
         await _finish(gw, upload, parts + former, before.manifest)
         return before
+    if died and await _was_replaced(gw, upload, parts):
+        await _finish(gw, upload, parts + former, None)
+        raise S3Error("NoSuchUpload", UploadId=upload_id)
     write: HeadWrite | None = None
     renamed: list[Part] = []
     try:
@@ -238,6 +244,21 @@ async def _complete_noted(
         raise
     await _finish(gw, upload, parts + former, manifest if won else None, indexed=not won)
     return state
+
+
+async def _was_replaced(gw: Gateway, upload: Upload, parts: list[Part]) -> bool:
+    """Whether the upload's object stood already and is gone again: its tails then are garbage, and a second head would lose them."""
+    if any(entry.tag.rstrip("\0") == upload.upload_id for entry in await gw.gc.list(include_all=True)):
+        return True
+    own = [part for part in parts if part.size and not part.by_reference]
+    if not own:
+        return False
+    ioctx = await gw.pool(places.tail_pool_name(gw, upload.placement))
+    try:
+        await ioctx.read(upload.part_oid(own[0].prefix(upload), own[0].number), ReadOp().stat())
+    except store_errors.NotFound:
+        return True
+    return False
 
 
 async def _former(upload: Upload) -> list[Part]:
@@ -371,6 +392,8 @@ async def settle_ending(gw: Gateway, bucket: Bucket, key: str, upload_id: str, c
     if state is not None and _is_ours(state, upload_id):
         await link_again(gw, state)
         await _finish(gw, upload, parts + await _former(upload), state.manifest)
+    elif await _was_replaced(gw, upload, parts):
+        await _finish(gw, upload, parts + await _former(upload), None)
     else:
         closed = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(b"", CLOSED_PART, 1))
         assert closed.omap is not None

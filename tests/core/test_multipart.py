@@ -9,6 +9,7 @@ from rgw.core.complete import combined_etag
 from rgw.core.conditions import Conditions
 from rgw.core.multipart import CompletedPart
 from rgw.errors import S3Error
+from rgw.store.interface import WriteOp
 from tests.core.helpers import MIB, body, census, collect, completed, fetch, index_keys, md5, new_upload, put, upload_part
 
 
@@ -162,3 +163,28 @@ async def test_many_parts_complete_quickly(gateway, bucket, user):
     await gateway.multipart.complete(bucket, "a", upload.upload_id, completed(parts))
     assert time.monotonic() - began < 2
     assert await fetch(gateway, bucket, "a") == b"x" * 1200
+
+
+@pytest.mark.parametrize("collected", [False, True])
+async def test_a_replaced_object_does_not_come_back(gateway, bucket, user, monkeypatch, collected):
+    """A Complete dies after its head stands, the object is overwritten, and only then the client tries again."""
+    from rgw.core import complete as completing
+
+    upload = await new_upload(gateway, bucket, "k", user)
+    parts = [await upload_part(gateway, upload, 1, body(6 * MIB)), await upload_part(gateway, upload, 2, body(MIB))]
+
+    async def die(*_args, **_kwargs):
+        raise RuntimeError("killed")
+    with monkeypatch.context() as patch:
+        patch.setattr(completing, "_finish", die)
+        with pytest.raises(RuntimeError):
+            await gateway.multipart.complete(bucket, "k", upload.upload_id, completed(parts))
+    await upload.pool.write(upload.meta_oid, WriteOp().rmxattr(f"lock.{completing.LOCK_NAME}"))  # as when its time is over
+    await put(gateway, bucket, "k", b"newer", user)
+    if collected:
+        await collect(gateway)
+    with pytest.raises(S3Error, match="NoSuchUpload"):
+        await gateway.multipart.complete(bucket, "k", upload.upload_id, completed(parts))
+    await collect(gateway)
+    assert await fetch(gateway, bucket, "k") == b"newer"
+    assert len(await census(gateway, bucket)) == 1 and await index_keys(gateway, bucket) == {"k"}
