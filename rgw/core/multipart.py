@@ -17,7 +17,7 @@ from rgw.core.head import entry_meta, with_acl
 from rgw.core.indexed import IndexChange
 from rgw.core.part_copy import copy_part
 from rgw.core.parts import PartWriter
-from rgw.core.state import ACL, STORAGE_CLASS, ObjectState, text
+from rgw.core.state import ACL, STORAGE_CLASS, ObjectState, require_unencrypted, text
 from rgw.core.uploads import Part, Upload, load_upload, read_parts
 from rgw.formats.acl import AccessControlPolicy, AclOwner
 from rgw.formats.basics import PlacementRule
@@ -97,11 +97,13 @@ class Multipart:
         return await load_upload(self._gw, bucket, key, upload_id)
 
     def part_writer(self, upload: Upload, number: int, size_hint: int | None = None) -> PartWriter:
-        """A writer for a part's body."""
+        """A writer for a part's body. S3Error NotImplemented if the upload is encrypted."""
+        require_unencrypted(upload.attrs)
         return PartWriter(self._gw, upload, number)
 
     async def copy_part(self, upload: Upload, number: int, src: ObjectState, offset: int, length: int) -> Part:
-        """Makes a range of an object a part, by reference where possible."""
+        """Makes a range of an object a part, by reference where possible. S3Error NotImplemented if either is encrypted."""
+        require_unencrypted(upload.attrs)
         return await copy_part(self._gw, upload, number, src, offset, length)
 
     async def list_parts(self, upload: Upload, marker: int = 0, max_parts: int = 1000) -> tuple[list[Part], bool]:

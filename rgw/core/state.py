@@ -161,8 +161,14 @@ class ObjectState:
 
     def require_readable(self) -> None:
         """NotImplemented if the bytes are stored encrypted."""
-        if any(name.startswith(CRYPT_PREFIX) for name in self.attrs):
-            raise S3Error("NotImplemented", "objects stored encrypted cannot be read by this gateway yet")
+        require_unencrypted(self.attrs)
+
+
+def require_unencrypted(attrs: dict[str, bytes]) -> None:
+    """NotImplemented for the xattrs of an object or upload whose bytes are stored encrypted."""
+    if any(name.startswith(CRYPT_PREFIX) for name in attrs):
+        mode = text(attrs.get(CRYPT_PREFIX + "mode")) or "an unknown mode"
+        raise S3Error("NotImplemented", f"What is stored encrypted ({mode}) can neither be read nor added to by this gateway.")
 
 
 def compression_of(attrs: dict[str, bytes]) -> CompressionInfo | None:
