@@ -241,3 +241,12 @@ def test_usage(pair):
     for trim, show, uid in ((pair.rgw_admin, pair.radosgw_admin, "usagetheirs"), (pair.radosgw_admin, pair.rgw_admin, "usageours")):
         trim("usage", "trim", "--uid", uid)
         assert show("usage", "show", "--uid", uid)["entries"] == []
+
+
+def test_rate_limits_of_buckets_stay(crossed):
+    """Radosgw, which knows nothing of them, keeps them when it changes a bucket."""
+    words = ["--ratelimit-scope", "bucket", "--bucket", crossed.bucket]
+    crossed.pair.rgw_admin("ratelimit", "set", *words, "--max-read-ops", "7")
+    crossed.theirs.put_bucket_acl(Bucket=crossed.bucket, ACL="public-read")
+    crossed.pair.radosgw_admin("quota", "set", "--bucket", crossed.bucket, "--max-objects", "100")
+    assert crossed.pair.rgw_admin("ratelimit", "get", *words)["bucket_ratelimit"]["max_read_ops"] == 7
