@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import secrets
 import time
@@ -157,7 +156,7 @@ class GarbageCollector:
             entries, _, _ = await self._page(ioctx, oid, source, "", include_all or source.queue)
             if source.queue and not include_all:
                 now = time.time_ns()
-                entries = list(itertools.takewhile(lambda entry, now=now: entry.time <= now, entries))
+                entries = entries[:next((i for i, entry in enumerate(entries) if entry.time > now), len(entries))]
             good = 0
             for entry in entries:
                 if not await self._collect(entry):
