@@ -26,7 +26,7 @@ OPTIONS: dict[str, Option] = {
     "rgw_max_chunk_size": Option("size", 4 * MIB, "most bytes that an object's head holds"),
     "rgw_obj_stripe_size": Option("size", 4 * MIB, "size of an object's tail stripes"),
     "rgw_put_obj_min_window_size": Option("size", 16 * MIB, "bytes in flight to the store while an object is written"),
-    "rgw_put_memory": Option("size", 48 * MIB, "bytes of bodies that all uploads of a process hold together before they wait for the store"),
+    "rgw_put_memory": Option("size", 32 * MIB, "bytes of bodies that all uploads of a process hold together before they wait for the store"),
     "rgw_get_obj_window_size": Option("size", 16 * MIB, "bytes in flight from the store while an object is read"),
     "rgw_max_put_size": Option("size", 5 << 30, "largest object or part that one request may upload"),
     "rgw_max_attr_size": Option("size", 2048, "most bytes of user metadata"),
