@@ -261,7 +261,21 @@ async def test_no_http(untouched, lines):
     raw = await talk(untouched, lines, finish=True)  # what is cut off needs no answer
     reply = parse(raw) if raw else None
     assert reply is None or (400 <= reply.status < 500 and reply.code), raw
-    assert reply is None or reply.code not in ("BadRequest", "RequestHeaderSectionTooLarge") or reply.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(("lines", "code"), [
+    (b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n", "BadRequest"), (b"\0\0\0\0\r\n\r\n", "BadRequest"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 100_000 + b"\r\n\r\n", "RequestHeaderSectionTooLarge")])
+async def test_no_http_is_told_and_the_connection_closed(s3, lines, code):
+    def send():
+        with connect(s3) as sock:
+            sock.sendall(lines)
+            out = b""
+            while piece := sock.recv(1 << 16):  # to the end
+                out += piece
+            return out
+    reply = parse(await asyncio.to_thread(send))
+    assert (reply.status, reply.code, reply.headers["content-type"]) == (400, code, "application/xml")
 
 
 async def test_metadata(s3):
