@@ -92,7 +92,8 @@ class Rows:
 class Result:
     """A reply. ``data`` is a body that is there already, ``stream`` one of ``length`` bytes, ``xml`` a tree of (name, text or children or Rows).
 
-    ``sent`` tells how much of ``stream`` went out. ``later`` makes a slow reply: 200 at once if need be, the tree when it is there.
+    ``sent`` tells how much of ``stream`` went out. ``later`` makes a slow reply: 200 at once if need be, the tree when it is there;
+    headers that it adds are sent if it was fast enough.
     """
 
     status: int = 200

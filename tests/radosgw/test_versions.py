@@ -1,0 +1,229 @@
+"""Buckets with versions, crossed: what one gateway does to versions the other shows, changes and removes, and radosgw's tools find sane."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from unittest import mock
+
+import pytest
+from botocore.exceptions import ClientError
+
+from rgw.core import olh
+from rgw.core.gateway import Gateway
+from rgw.core.options import Options
+from rgw.store.librados import connect
+from tests.core.helpers import put
+from tests.radosgw import tools
+
+MIB = 1 << 20
+
+
+def versions(client, bucket):
+    """Every version and marker: (key, version, latest, marker, size, ETag, owner)."""
+    found = []
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 3}):
+        for row in page.get("Versions", []):
+            found.append((row["Key"], row["VersionId"], row["IsLatest"], False, row["Size"], row["ETag"], row["Owner"]["ID"]))
+        for row in page.get("DeleteMarkers", []):
+            found.append((row["Key"], row["VersionId"], row["IsLatest"], True, 0, "", row["Owner"]["ID"]))
+    return sorted(found)
+
+
+def status(client, bucket, value):
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": value})
+
+
+class Shadow:
+    """What the bucket should hold: bytes by (key, version)."""
+
+    def __init__(self, crossed):
+        self.crossed, self.held = crossed, {}
+
+    def put(self, end, key, data, **arguments):
+        version = end.put_object(Bucket=self.crossed.bucket, Key=key, Body=data, **arguments).get("VersionId", "null")
+        self.held[key, version] = data
+        return version
+
+    def copy(self, end, key, version):
+        """Makes a version the newest again; radosgw does not tell the new one's id."""
+        place = {"Bucket": self.crossed.bucket, "Key": key}
+        end.copy_object(CopySource={**place, "VersionId": version}, **place)
+        new = [row[1] for row in versions(end, self.crossed.bucket) if row[0] == key and row[2]][0]
+        self.held[key, new] = self.held[key, version]
+
+    def check(self):
+        """Both gateways show the same versions, of the right bytes."""
+        crossed = self.crossed
+        listings = [versions(end, crossed.bucket) for end in (crossed.write, crossed.check)]
+        assert listings[0] == listings[1]
+        assert {(row[0], row[1]) for row in listings[0] if not row[3]} == set(self.held)
+        for end in (crossed.check, crossed.write):
+            for (key, version), data in self.held.items():
+                got = end.get_object(Bucket=crossed.bucket, Key=key, VersionId=version)
+                assert got["Body"].read() == data, (key, version)
+            for key in {row[0] for row in listings[0]}:
+                latest = [row for row in listings[0] if row[0] == key and row[2]]
+                assert len(latest) == 1, key
+                if latest[0][3]:
+                    with pytest.raises(ClientError) as refusal:
+                        end.get_object(Bucket=crossed.bucket, Key=key)
+                    assert refusal.value.response["Error"]["Code"] == "NoSuchKey"
+                else:
+                    assert end.get_object(Bucket=crossed.bucket, Key=key)["Body"].read() == self.held[key, latest[0][1]]
+
+    def settled(self):
+        """Nothing that radosgw-admin cannot reach is left, nothing is missing."""
+        pair, bucket = self.crossed.pair, self.crossed.bucket
+        self.tools()
+        tools.collect(pair)
+        assert pair.radosgw_admin("gc", "list", "--include-all") == []
+        self.check()
+        marker = pair.radosgw_admin("bucket", "stats", "--bucket", bucket)["marker"]
+        assert tools.rados_objects(pair, marker) == tools.reachable(pair, bucket)
+
+    def tools(self):
+        """Bucket check and stats agree with what is listed, no operation is pending, no log left."""
+        pair, bucket = self.crossed.pair, self.crossed.bucket
+        checked = pair.radosgw_admin("bucket", "check", "--bucket", bucket)["check_result"]
+        stored, counted = ({name: row for name, row in checked[which]["usage"].items() if row["num_objects"] and name != "rgw.none"}  # markers
+                           for which in ("existing_header", "calculated_header"))
+        assert stored == counted
+        assert stored.get("rgw.main", {"num_objects": 0})["num_objects"] == len(self.held)
+        for row in pair.radosgw_admin("bi", "list", "--bucket", bucket):
+            assert not row["entry"].get("pending_map") and not row["entry"].get("pending_log"), row
+
+
+def test_versions(crossed):
+    one, two, shadow = crossed.write, crossed.check, Shadow(crossed)
+    place = {"Bucket": crossed.bucket}
+    for key in ("k", "_k/ü"):
+        shadow.put(one, key, b"before versions")
+    status(one, crossed.bucket, "Enabled")
+    assert two.get_bucket_versioning(**place)["Status"] == "Enabled"
+    for key in ("k", "_k/ü"):
+        first = shadow.put(two, key, b"1")
+        big = shadow.put(one, key, secrets.token_bytes(5 * MIB))
+        shadow.put(two, key, secrets.token_bytes(4 * MIB + 1))
+        shadow.check()
+        marker = one.delete_object(Key=key, **place)["VersionId"]
+        shadow.check()
+        two.delete_object(Key=key, VersionId=marker, **place)
+        marker = two.delete_object(Key=key, **place)["VersionId"]
+        one.delete_object(Key=key, VersionId=marker, **place)
+        shadow.check()
+        two.delete_object(Key=key, VersionId=big, **place)
+        del shadow.held[key, big]
+        one.delete_object(Key=key, VersionId="null", **place)
+        del shadow.held[key, "null"]
+        shadow.check()
+        shadow.copy(one, key, first)
+        shadow.check()
+        shadow.tools()
+    one.delete_object(Key="never there", **place)
+    two.delete_object(Key="never there either", **place)
+    shadow.check()
+    for row in versions(two, crossed.bucket):  # everything goes, each by the other gateway than the one before
+        one, two = two, one
+        one.delete_object(Key=row[0], VersionId=row[1], **place)
+        shadow.held.pop((row[0], row[1]), None)
+    shadow.check()
+    assert versions(one, crossed.bucket) == [] and crossed.pair.radosgw_admin("bi", "list", "--bucket", crossed.bucket) == []
+    shadow.settled()
+
+
+def test_suspended(crossed):
+    one, two, shadow = crossed.write, crossed.check, Shadow(crossed)
+    place = {"Bucket": crossed.bucket, "Key": "k"}
+    status(one, crossed.bucket, "Enabled")
+    kept = shadow.put(one, "k", b"kept")
+    status(two, crossed.bucket, "Suspended")
+    for end in (one, two, one):
+        shadow.put(end, "k", secrets.token_bytes(4 * MIB + 9))
+        shadow.check()
+    for end, other in ((one, two), (two, one)):
+        end.delete_object(**place)
+        shadow.held.pop(("k", "null"))
+        shadow.check()
+        shadow.put(other, "k", b"again")
+        shadow.check()
+        shadow.tools()
+    status(one, crossed.bucket, "Enabled")
+    shadow.put(two, "k", b"last")
+    shadow.check()
+    two.delete_object(VersionId="null", **place)
+    shadow.held.pop(("k", "null"))
+    one.delete_object(VersionId=kept, **place)
+    shadow.held.pop(("k", kept))
+    shadow.check()
+    shadow.settled()
+
+
+def test_multipart_and_references(crossed):
+    one, two, shadow = crossed.write, crossed.check, Shadow(crossed)
+    place = {"Bucket": crossed.bucket, "Key": "m"}
+    status(one, crossed.bucket, "Enabled")
+    parts = [secrets.token_bytes(5 * MIB), b"end"]
+    made = []
+    for _ in range(2):
+        upload = one.create_multipart_upload(**place)["UploadId"]
+        done = [{"PartNumber": number, "ETag": one.upload_part(UploadId=upload, PartNumber=number, Body=part, **place)["ETag"]}
+                for number, part in enumerate(parts, 1)]
+        made.append(one.complete_multipart_upload(UploadId=upload, MultipartUpload={"Parts": done}, **place).get("VersionId"))
+    known = [row[1] for row in versions(two, crossed.bucket)]
+    assert len(known) == 2 and set(made) <= {*known, None}
+    shadow.held = {("m", version): b"".join(parts) for version in known}
+    shadow.check()
+    for end in (one, two):
+        shadow.copy(end, "m", known[0])
+    two.delete_object(VersionId=known[0], **place)
+    del shadow.held["m", known[0]]
+    tools.collect(crossed.pair)
+    shadow.check()
+    newest = [row[1] for row in versions(one, crossed.bucket) if row[2]][0]
+    two.put_object_acl(ACL="public-read", VersionId=newest, **place)
+    assert len(one.get_object_acl(VersionId=newest, **place)["Grants"]) == 2
+    one.put_object_tagging(Tagging={"TagSet": [{"Key": "a", "Value": "b"}]}, VersionId=newest, **place)
+    assert two.get_object_tagging(VersionId=newest, **place)["TagSet"] == [{"Key": "a", "Value": "b"}]
+    shadow.settled()
+
+
+class Died(BaseException):
+    """The gateway is gone at this point."""
+
+
+async def _die_after_link(pair, name):
+    """Our gateway puts one key and deletes another, and dies each time when the index has it and the heads do not know yet."""
+    cluster = await connect(str(pair.cluster.conf), "client.admin")
+    gateway = await Gateway.open(cluster, Options({}))
+    try:
+        bucket = await gateway.buckets.get(name)
+        user = await gateway.users.get(bucket.owner.text())
+        with mock.patch.object(olh, "apply_log", side_effect=Died):
+            for work in (put(gateway, bucket, "written", b"new", user), gateway.objects.delete(bucket, "marked"),
+                         gateway.objects.delete(bucket, "unlinked", (await gateway.objects.head(bucket, "unlinked")).version_id)):
+                with pytest.raises(Died):
+                    await work
+    finally:
+        await gateway.close()
+        await cluster.close()
+
+
+def test_what_ours_left_half_done(crossed):
+    """radosgw finishes it, or ours: both find announcements on the keys' heads, and the log in the index."""
+    reader, other, shadow = crossed.check, crossed.write, Shadow(crossed)
+    status(reader, crossed.bucket, "Enabled")
+    for key in ("written", "marked", "unlinked"):
+        shadow.put(other, key, b"old")
+    gone = shadow.put(other, "unlinked", b"gone")
+    asyncio.run(_die_after_link(crossed.pair, crossed.bucket))
+    del shadow.held["unlinked", gone]
+    for end in (reader, other):  # radosgw answers the first read after it repaired by what it had read before
+        for key in ("written", "marked", "unlinked"):
+            try:
+                end.get_object(Bucket=crossed.bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "NoSuchKey"
+    new = [row[1] for row in versions(reader, crossed.bucket) if row[0] == "written" and row[2]][0]
+    shadow.held["written", new] = b"new"
+    shadow.settled()
