@@ -15,6 +15,7 @@ from rgw.core.lc_bucket import BucketRun
 from rgw.core.lc_rules import EXPIRE, Clock, Item, action, common_prefixes, fits, tagged
 from rgw.core.lifecycle import COMPLETE, FAILED, LC_XATTR, PROCESSING, UNINITIAL, entry_key
 from rgw.core.options import Options
+from rgw.core.purge import purge_bucket
 from rgw.core.state import OLH_PENDING
 from rgw.formats.acl import AccessControlPolicy
 from rgw.formats.basics import ObjTags, Pool
@@ -284,6 +285,8 @@ async def cold(cluster, options, user):
     placement.storage_classes["SAME"] = ZoneStorageClass(data_pool=data)
     await gateway.pool(Pool(data.name, "cold"))
     yield gateway
+    for entry in (await gateway.buckets.list(user))[0]:  # no other gateway knows the class, so that nothing may stay in it
+        await purge_bucket(gateway, await gateway.buckets.get(entry.bucket.name))
     await gateway.close()
 
 

@@ -14,6 +14,7 @@ from rgw.core.buckets import Bucket
 from rgw.core.gateway import Gateway
 from rgw.core.reshard import MAX_SHARDS
 from rgw.core.reshard_queue import objects_of
+from rgw.errors import S3Error
 from rgw.formats.user import UserInfo
 from rgw.store.errors import NotFound
 
@@ -105,7 +106,13 @@ async def limit_check(uid: str | None, tenant: str | None, warnings_only: bool) 
             info = await gw.users.get(one)
             buckets = []
             for plain in await _names(gw, info):
-                found = await gw.buckets.get(plain, info.tenant)
+                try:
+                    found = await gw.buckets.get(plain, info.tenant)
+                except S3Error as error:
+                    if error.code != "NoSuchBucket":
+                        raise
+                    click.echo(f"{plain}: in the list of {one}, but there is no such bucket", err=True)
+                    continue
                 objects, shards = objects_of(await gw.buckets.stats(found)), found.num_shards
                 status, warning = _fill_status(objects / max(shards, 1), safe, warn)
                 if warning or not warnings_only:
