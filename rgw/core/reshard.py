@@ -42,7 +42,7 @@ NOT_RESHARDING, IN_PROGRESS, DONE = 0, 1, 2  # of a shard's header and of a buck
 _NOTES = "gw.reshards"  # in the reshard namespace: omap of ReshardEntry, one for each reshard of ours that is under way
 _FEW_MARKS = 50         # so many are taken over while the bucket is blocked,
 _MANY_MARKS = 120       # or so many, where writers are as fast as the catching up
-_MAX_ROUNDS = 100       # of catching up, should writers be faster
+_MAX_ROUNDS = 20_000    # of catching up, each with a page of marks of every shard, before a reshard is given up
 _MAX_BLOCKS = 5         # attempts to end a reshard while somebody changes the old index unmarked
 _COND_EQ = 1            # of the class version
 _INSTANCE_FIELDS = {"bucket", "layout", "reshard_status", "new_bucket_instance_id"}  # of BucketInfo: an instance's own
@@ -286,13 +286,7 @@ class _Run:
     async def _switch(self) -> float:
         instance: SystemObject | None = None
         for _ in range(_MAX_BLOCKS):
-            before = _MANY_MARKS
-            for _ in range(_MAX_ROUNDS):
-                self._lock.check()
-                marks = await self._copy.catch_up()
-                if marks < _FEW_MARKS or (marks < _MANY_MARKS and marks > before * 0.7):
-                    break
-                before = marks
+            await self._catch_up()
             instance = instance or await self._new_instance(None)
             self._step("caught up")
             started = time.monotonic()
@@ -311,6 +305,17 @@ class _Run:
             async for _ in self._copy.compare():
                 self._step("comparing")
         raise S3Error("OperationAborted", "others keep changing the bucket's index while it is copied")
+
+    async def _catch_up(self) -> None:
+        """Works the marks off until few are left. S3Error OperationAborted if writers keep being faster."""
+        before = _MANY_MARKS
+        for _ in range(_MAX_ROUNDS):
+            self._lock.check()
+            marks = await self._copy.catch_up()
+            if marks < _FEW_MARKS or before * 0.7 < marks < _MANY_MARKS:
+                return
+            before = marks
+        raise S3Error("OperationAborted", "the bucket is written to faster than its index can be copied")
 
     async def _new_instance(self, known: SystemObject | None) -> SystemObject:
         """Makes the new instance object from the old one, or makes it anew if that has changed since it was ``known``."""

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from rgw.core import index as index_module
+from rgw.core import reshard, reshard_copy
 from rgw.core.gateway import Gateway
 from rgw.core.index import OP_ADD, OP_DEL, IndexKey, shard_names
 from rgw.core.options import Options
@@ -456,6 +457,48 @@ async def test_a_lock_that_cannot_be_kept_ends_the_reshard(gateway, bucket, monk
     await gateway.resharder.recover_all()
     await settled(gateway, bucket, 3)
     assert await listed(gateway, bucket) == names
+
+
+async def test_many_marks_are_worked_off_before_the_block(gateway, bucket, monkeypatch):
+    """However much was written during a long copy, little of it is left for the time in which nobody can write."""
+    monkeypatch.setattr(reshard_copy, "_MARKS", 2)
+    monkeypatch.setattr(reshard, "_FEW_MARKS", 1)
+    catch_up, finish = IndexCopy.catch_up, IndexCopy.finish
+    names = [f"n{i:03d}" for i in range(400)]
+    left: list[int] = []
+
+    async def first_write(self) -> int:
+        if names and not await listed(gateway, bucket):
+            await asyncio.gather(*(add(gateway, bucket, name) for name in names))
+        return await catch_up(self)
+
+    async def count(self) -> bool:
+        left.extend([len((await self._marks(shard.oid))[1]) for shard in self.old])
+        return await finish(self)
+
+    monkeypatch.setattr(IndexCopy, "catch_up", first_write)
+    monkeypatch.setattr(IndexCopy, "finish", count)
+    await gateway.resharder.reshard(await gateway.buckets.get(bucket.name), 7)
+    assert left == [0, 0, 0]
+    await settled(gateway, bucket, 7)
+    assert await listed(gateway, bucket) == names
+
+
+async def test_writers_that_are_faster_end_the_reshard(gateway, bucket, monkeypatch):
+    """If the marks do not become fewer the bucket is not blocked for as long as they would take: it stays as it is."""
+    monkeypatch.setattr(reshard, "_MAX_ROUNDS", 5)
+    catch_up = IndexCopy.catch_up
+
+    async def busy(self) -> int:
+        await asyncio.gather(*(add(gateway, bucket, f"n{i:03d}") for i in range(100)))
+        return await catch_up(self)
+
+    monkeypatch.setattr(IndexCopy, "catch_up", busy)
+    with pytest.raises(S3Error) as refusal:
+        await gateway.resharder.reshard(await gateway.buckets.get(bucket.name), 7)
+    assert refusal.value.code == "OperationAborted"
+    await settled(gateway, bucket, 3)
+    assert len(await listed(gateway, bucket)) == 100
 
 
 async def test_changes_without_marks_are_found(gateway, bucket):
