@@ -41,7 +41,7 @@ NOT_RESHARDING, IN_PROGRESS, DONE = 0, 1, 2  # of a shard's header and of a buck
 
 _NOTES = "gw.reshards"  # in the reshard namespace: omap of ReshardEntry, one for each reshard of ours that is under way
 _FEW_MARKS = 50         # so many are taken over while the bucket is blocked,
-_MANY_MARKS = 120       # or so many, where writers are as fast as the catching up
+_MANY_MARKS = 120       # or so many (less than a page), where writers are as fast as the catching up
 _MAX_ROUNDS = 20_000    # of catching up, each with a page of marks of every shard, before a reshard is given up
 _MAX_BLOCKS = 5         # attempts to end a reshard while somebody changes the old index unmarked
 _COND_EQ = 1            # of the class version

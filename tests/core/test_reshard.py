@@ -463,6 +463,7 @@ async def test_many_marks_are_worked_off_before_the_block(gateway, bucket, monke
     """However much was written during a long copy, little of it is left for the time in which nobody can write."""
     monkeypatch.setattr(reshard_copy, "_MARKS", 2)
     monkeypatch.setattr(reshard, "_FEW_MARKS", 1)
+    monkeypatch.setattr(reshard, "_MANY_MARKS", 2)
     catch_up, finish = IndexCopy.catch_up, IndexCopy.finish
     names = [f"n{i:03d}" for i in range(400)]
     left: list[int] = []
