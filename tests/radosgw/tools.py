@@ -65,7 +65,7 @@ def check_index(pair: Pair, bucket: str, clients: list[Any], tenant: str = "", *
     return stats  # type: ignore[no-any-return]
 
 
-def settled(pair: Pair, uid: str, buckets: list[str], clients: list[Any], *, orphans: bool = True, tenant: str = "") -> set[str]:
+def settled(pair: Pair, uid: str, buckets: list[str], clients: list[Any], *, orphans: bool = True, finished: bool = True, tenant: str = "") -> set[str]:
     """Every tool of radosgw's agrees with what both gateways show, and no RADOS object is lost or left over.
 
     Returns what is left over where that is allowed (``orphans`` False).
@@ -75,7 +75,7 @@ def settled(pair: Pair, uid: str, buckets: list[str], clients: list[Any], *, orp
     held: set[str] = set()
     found: set[str] = set()
     for bucket in buckets:
-        stats = check_index(pair, bucket, clients, tenant, finished=orphans)
+        stats = check_index(pair, bucket, clients, tenant, finished=finished)
         full = f"{tenant}/{bucket}" if tenant else bucket
         names = listed(clients[0], bucket)
         for key, size, etag in names[:3]:
