@@ -14,7 +14,7 @@ from rgw.formats import cls_user
 from rgw.formats.acl import FULL_CONTROL, AccessControlPolicy, AclGrant, AclOwner
 from rgw.formats.basics import User
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo, UserBucket
-from rgw.formats.index import DirEntry
+from rgw.formats.index import FLAG_DELETE_MARKER, DirEntry
 from rgw.formats.user import UserInfo
 from rgw.store import classes
 from rgw.store.errors import Cancelled, Exists, NotFound
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
 
 _TRIES = 10
-_DELETE_MARKER = 4
 _PARALLEL = 16  # objects whose owner is changed at the same time
 
 
@@ -142,7 +141,7 @@ async def chown(
     count = 0
 
     async def one(entry: DirEntry) -> None:
-        if entry.flags & _DELETE_MARKER:
+        if entry.flags & FLAG_DELETE_MARKER:
             return
         try:
             state = await gw.objects.head(bucket, entry.name, (entry.instance or "null") if bucket.versioned else "")

@@ -45,7 +45,7 @@ from rgw.core.uploads import (
 from rgw.core.versions import current, link_again, new_instance, put_head
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
-from rgw.formats.cls_lock import BreakLockOp, GetInfoOp, LockOp, UnlockOp
+from rgw.formats.cls_lock import EXCLUSIVE, BreakLockOp, GetInfoOp, LockOp, UnlockOp
 from rgw.formats.gc import GcObj, GcObjChain
 from rgw.formats.index import DirEntryMeta
 from rgw.formats.obj import ObjManifest, UploadPartInfo
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 LOCK_NAME = "RGWCompleteMultipart"
 _LOCK_SECONDS = 600  # radosgw's own
 _LOCK_WAIT = 60.0    # seconds to wait for another one who ends the upload
-_EXCLUSIVE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ async def _close(gw: Gateway, upload: Upload, cookie: str) -> bool:
     Returns whether it was closed before, by somebody who died then.
     """
     lock = LockOp(
-        name=LOCK_NAME, type=_EXCLUSIVE, cookie=cookie, tag="", description="", duration=_LOCK_SECONDS * 1_000_000_000, flags=0)
+        name=LOCK_NAME, type=EXCLUSIVE, cookie=cookie, tag="", description="", duration=_LOCK_SECONDS * 1_000_000_000, flags=0)
     deadline = time.monotonic() + _LOCK_WAIT
     while True:
         closing = upload.attrs.get(CLOSING, b"")

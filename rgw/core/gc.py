@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 Entries = list[GcObjInfo]
 
 _LOCK = "gc_process"
-_EXCLUSIVE = 1
-_COND_EQ = 1  # of the class version: version and tag are equal
 _QUEUE_VERSION = ObjVersion(ver=1, tag="")  # of a queue that is initialised
 
 
@@ -54,8 +52,7 @@ class GarbageCollector:
 
     @staticmethod
     def _guarded(version: ObjVersion) -> WriteOp:
-        cond = cls_version.ObjVersionCond(ver=version, cond=_COND_EQ)
-        return WriteOp().call(classes.VERSION_CHECK_CONDS(cls_version.CheckOp(objv=version, conds=[cond])))
+        return WriteOp().call(classes.VERSION_CHECK_CONDS(cls_version.unchanged(version)))
 
     async def initialise(self) -> None:
         """Makes the queues that are not there yet."""
@@ -130,7 +127,7 @@ class GarbageCollector:
 
     async def _acquire(self, ioctx: IoCtx, oid: str) -> bool:
         request = cls_lock.LockOp(
-            name=_LOCK, type=_EXCLUSIVE, cookie=self._cookie, tag="", description="",
+            name=_LOCK, type=cls_lock.EXCLUSIVE, cookie=self._cookie, tag="", description="",
             duration=self._gateway.options.rgw_gc_processor_max_time * 1_000_000_000, flags=0,
         )
         try:

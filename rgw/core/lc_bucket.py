@@ -17,7 +17,7 @@ from rgw.core.state import ObjectState
 from rgw.core.transition import change_class
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags
-from rgw.formats.index import DirEntry
+from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, DirEntry
 from rgw.formats.lifecycle import LcRule
 from rgw.formats.obj import ObjectLegalHold, ObjectRetention
 from rgw.store.errors import StoreError
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 TAGGING = "user.rgw.x-amz-tagging"
 _RETENTION, _LEGAL_HOLD = "user.rgw.object-retention", "user.rgw.object-legal-hold"
-_CURRENT, _DELETE_MARKER = 2, 4  # flags of index entries
 _PAGE = 1000
 _GONE = ("NoSuchKey", "NoSuchVersion", "NoSuchUpload", "PreconditionFailed", "OperationAborted")  # somebody else changed it: next time
 
@@ -110,9 +109,9 @@ class BucketRun:
         found: list[Item] = []
         noncurrent, since = 0, 0
         for entry in group:
-            current = bool(entry.flags & _CURRENT)
+            current = bool(entry.flags & FLAG_CURRENT)
             found.append(replace(
-                self._item(entry, entry.name, entry.instance or "null"), current=current, delete_marker=bool(entry.flags & _DELETE_MARKER),
+                self._item(entry, entry.name, entry.instance or "null"), current=current, delete_marker=bool(entry.flags & FLAG_DELETE_MARKER),
                 alone=len(group) == 1, successor=since, newer=noncurrent))
             noncurrent += not current
             since = entry.meta.mtime

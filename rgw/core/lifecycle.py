@@ -36,7 +36,6 @@ Entries = list[LcEntry]
 
 UNINITIAL, PROCESSING, FAILED, COMPLETE = range(4)
 _LOCK = "lc_process"
-_EXCLUSIVE = 1
 _DAY = 86400
 _LOCK_RETRY, _LOCK_TRIES = 0.1, 300  # seconds; holders keep it for moments
 _PAGE = 100
@@ -95,7 +94,7 @@ class Lifecycle:
         """Holds a queue's lock. ``_Held`` if somebody else has it and ``wait`` is off; S3Error SlowDown if he does not let go."""
         async with self._own:
             ioctx = await self._pool()
-            lock = cls_lock.LockOp(name=_LOCK, type=_EXCLUSIVE, cookie=self._cookie, tag="", description="",
+            lock = cls_lock.LockOp(name=_LOCK, type=cls_lock.EXCLUSIVE, cookie=self._cookie, tag="", description="",
                                    duration=self._gateway.options.rgw_lc_lock_max_time * 1_000_000_000, flags=0)
             for _ in range(_LOCK_TRIES):
                 try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rgw.core.index_repair import is_doubtful, settled
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
-from rgw.formats.index import ClsObjKey, DirEntry, DirHeader
+from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_DELETE_MARKER, ClsObjKey, DirEntry, DirHeader
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
 from rgw.store.errors import ClassError, NotFound
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
 
-_FLAG_VER, _FLAG_CURRENT, _FLAG_DELETE_MARKER, _FLAG_COMMON_PREFIX = 1, 2, 4, 0x8000
 _LAST = "\U0010ffff"  # sorts after every other character
 _EFBIG = -27          # bucket_list: nothing visible in the window
 _PAGE = 1000          # the most entries that the class returns
@@ -79,7 +78,7 @@ class _Shard:
         for entry in reply.dir.entries.values():
             if is_doubtful(entry):
                 doubtful = True
-            elif entry.flags & _FLAG_COMMON_PREFIX == 0 and not entry.exists and not entry.flags & _FLAG_DELETE_MARKER:
+            elif entry.flags & FLAG_COMMON_PREFIX == 0 and not entry.exists and not entry.flags & FLAG_DELETE_MARKER:
                 continue
             if self._hide and entry.name.startswith("_") and not entry.name.startswith("__"):
                 # a namespace (uploads in progress): go on behind all of them, they lie around the escaped names "__..."
@@ -89,7 +88,7 @@ class _Shard:
                 continue
             page.append(entry)
         if start is not None:
-            if entry is not None and entry.flags & _FLAG_COMMON_PREFIX and start.name == entry.name:
+            if entry is not None and entry.flags & FLAG_COMMON_PREFIX and start.name == entry.name:
                 start = ClsObjKey(name=entry.name + _LAST, instance="")  # else the same prefix would come again
             if start.name == self._request.start_obj.name and start.instance == self._request.start_obj.instance and not page:
                 self._more = False  # a marker that does not move would never end
@@ -212,7 +211,7 @@ class Listings:
         shards = self._shards(bucket, _escape(prefix), in_class, start, instance, max_keys + 1, hide=True)
         count, last_prefix = 0, None
         async for entry, shard in _merge(shards):
-            rolled_up = bool(entry.flags & _FLAG_COMMON_PREFIX)
+            rolled_up = bool(entry.flags & FLAG_COMMON_PREFIX)
             key = _unescape(entry.name)
             if skipping and key == marker:
                 skipping = bool(entry.instance)

@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 VERSION_XATTR = "ceph.objclass.version"
 _OP_INVALIDATE = 1
-_COND_EQ = 1  # of the class version: version and tag are equal
 _ALPHABET = string.ascii_letters + string.digits
 _REWATCH_DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds; the last one repeats
 Key = tuple[str, str]  # pool text, object name
@@ -225,8 +224,7 @@ class Metadata:
 
     @staticmethod
     def _guard(version: ObjVersion):  # type: ignore[no-untyped-def]
-        cond = cls_version.ObjVersionCond(ver=version, cond=_COND_EQ)
-        return classes.VERSION_CHECK_CONDS(cls_version.CheckOp(objv=version, conds=[cond]))
+        return classes.VERSION_CHECK_CONDS(cls_version.unchanged(version))
 
     async def announce(self, pool: str, oid: str) -> None:
         """Tells all gateways, this one too, to forget what they know of the object."""

@@ -23,7 +23,7 @@ from rgw.core.state import IDTAG, OLH_IDTAG, OLH_INFO, OLH_PENDING, OLH_VER, Obj
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw, names
 from rgw.formats.basics import Obj
-from rgw.formats.index import DirEntry, DirEntryMeta, OlhEntry, OlhLogEntry
+from rgw.formats.index import FLAG_DELETE_MARKER, FLAG_VER_MARKER, DirEntry, DirEntryMeta, OlhEntry, OlhLogEntry
 from rgw.formats.obj import OlhInfo, OlhPendingInfo
 from rgw.store import classes
 from rgw.store import errors as store_errors
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 _LINK, _UNLINK, _REMOVE = 1, 2, 3  # operations of the log
 _VERSIONED_OP = 1  # index log flag
-_DELETE_MARKER, _VER_MARKER = 4, 8  # flags of an entry
 _TRIES = 100  # radosgw's own
 
 
@@ -57,7 +56,7 @@ class Look:
     @property
     def is_marker(self) -> bool:
         """Whether the version is a delete marker."""
-        return self.entry is not None and bool(self.entry.flags & _DELETE_MARKER)
+        return self.entry is not None and bool(self.entry.flags & FLAG_DELETE_MARKER)
 
 
 async def look(bucket: Bucket, key: str, instance: str = "") -> Look:
@@ -73,7 +72,7 @@ async def look(bucket: Bucket, key: str, instance: str = "") -> Look:
     for place in wanted[1:]:
         if place in values:
             entry = DirEntry.decode(values[place])
-            if not entry.flags & _VER_MARKER and (entry.exists or entry.flags & _DELETE_MARKER):
+            if not entry.flags & FLAG_VER_MARKER and (entry.exists or entry.flags & FLAG_DELETE_MARKER):
                 break
             entry = None
     return Look(entry, OlhEntry.decode(raw) if raw else None, raw)

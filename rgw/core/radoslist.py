@@ -11,6 +11,7 @@ from rgw.core.state import MANIFEST, ObjectState
 from rgw.core.uploads import load_upload, part_pieces, read_parts
 from rgw.errors import S3Error
 from rgw.formats import names
+from rgw.formats.index import FLAG_DELETE_MARKER
 from rgw.formats.obj import ObjManifest
 from rgw.store.errors import NotFound
 from rgw.store.interface import ReadOp
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
 
-_DELETE_MARKER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ async def of_bucket(gw: Gateway, bucket: Bucket, *, uploads: bool = True) -> Asy
             if entry.instance and entry.name != pointer:  # the object that points to a key's current version
                 pointer = entry.name
                 yield RadosObject(places.head_pool_name(gw, bucket), names.raw_name(bucket.marker, entry.name), entry.name)
-            if entry.flags & _DELETE_MARKER:
+            if entry.flags & FLAG_DELETE_MARKER:
                 continue
             for found in await of_head(gw, bucket, entry.name, entry.instance):
                 yield found

@@ -44,7 +44,6 @@ _FEW_MARKS = 50         # so many are taken over while the bucket is blocked,
 _MANY_MARKS = 120       # or so many (less than a page), where writers are as fast as the catching up
 _MAX_ROUNDS = 20_000    # of catching up, each with a page of marks of every shard, before a reshard is given up
 _MAX_BLOCKS = 5         # attempts to end a reshard while somebody changes the old index unmarked
-_COND_EQ = 1            # of the class version
 _INSTANCE_FIELDS = {"bucket", "layout", "reshard_status", "new_bucket_instance_id"}  # of BucketInfo: an instance's own
 
 Step = Callable[[str, int], None]  # a step's name, and entries copied so far
@@ -63,7 +62,7 @@ def _lock_oid(name: str, tenant: str, bucket_id: str) -> str:
 
 
 def _guard(version: ObjVersion) -> ClassCall:
-    return classes.VERSION_CHECK_CONDS(cls_version.CheckOp(objv=version, conds=[cls_version.ObjVersionCond(ver=version, cond=_COND_EQ)]))
+    return classes.VERSION_CHECK_CONDS(cls_version.unchanged(version))
 
 
 def _next(version: ObjVersion) -> ObjVersion:

@@ -103,7 +103,7 @@ class _Move:
         op = WriteOp(mtime=state.mtime).assert_exists().cmpxattr(IDTAG, state.idtag).write_full(self._head)
         if attrs.pop(COMPRESSION, None) is not None:  # it was read plain
             op.rmxattr(COMPRESSION)
-        op.setxattrs({name: value for name, value in attrs.items() if not name.startswith(OLH_PREFIX)})  # those change on their own
+        op.setxattrs(attrs)
         change = await IndexChange.prepare(self._gw, state.bucket, IndexKey.of(state.key, state.instance), delete=False, tag=self._tag)
         try:
             if self._tails:

@@ -31,6 +31,11 @@ class CheckOp(Struct):
     conds: list[ObjVersionCond] = f(list_of(ObjVersionCond))
 
 
+def unchanged(version: ObjVersion) -> CheckOp:
+    """The condition that an object still has exactly this version, number and tag."""
+    return CheckOp(objv=version, conds=[ObjVersionCond(ver=version, cond=COND_EQ)])
+
+
 @struct(1, 1)
 class ReadRet(Struct):
     objv: ObjVersion = f(ObjVersion)

@@ -84,6 +84,9 @@ class DirEntryMeta(Struct):
     appendable: bool = f(BOOL, since=7)
 
 
+# The flags of a DirEntry; the last one stands in listings only.
+FLAG_VER, FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER_MARKER, FLAG_COMMON_PREFIX = 1, 2, 4, 8, 0x8000
+
 _LENGTH = bits.Struct("<I").unpack_from
 _PENDING = map_of(STR, PendingInfo)
 _TWO_EMPTY = bytes(8)  # no pending changes, no locator
@@ -92,7 +95,7 @@ _PLAIN_END = bytes(14)  # no instance, no flags, no versioned epoch
 
 @struct(8, 3)
 class DirEntry(Struct):
-    """rgw_bucket_dir_entry. ``flags``: 1 version, 2 current, 4 delete marker, 8 placeholder, 0x8000 common prefix (in listings only)."""
+    """rgw_bucket_dir_entry. ``flags``: FLAG_VER and its neighbours; FLAG_VER_MARKER is the placeholder of a key with versions."""
 
     name: str = f(STR)
     ver: EntryVer = f(EntryVer)

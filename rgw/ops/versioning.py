@@ -8,12 +8,10 @@ from rgw.core.listing import Listing
 from rgw.core.objects import ObjectState
 from rgw.core.versions import Deleted
 from rgw.errors import S3Error
-from rgw.formats.index import DirEntry
+from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER, DirEntry
 from rgw.ops.attrs import iso
 from rgw.ops.listing import encoder
 from rgw.ops.request import Request, Result
-
-_VER, _CURRENT, _DELETE_MARKER = 1, 2, 4  # flags of an index entry
 
 
 def headers(state: ObjectState) -> dict[str, str]:
@@ -71,10 +69,10 @@ async def list_versions(req: Request) -> Result:
 
 def _row(entry: DirEntry, encode: Any) -> tuple[str, Any]:
     meta = entry.meta
-    marker = bool(entry.flags & _DELETE_MARKER)
+    marker = bool(entry.flags & FLAG_DELETE_MARKER)
     row: list[tuple[str, Any]] = [
         ("Key", encode(entry.name)), ("VersionId", entry.instance or "null"),
-        ("IsLatest", bool(entry.flags & _CURRENT or not entry.flags & _VER)), ("LastModified", iso(meta.mtime))]
+        ("IsLatest", bool(entry.flags & FLAG_CURRENT or not entry.flags & FLAG_VER)), ("LastModified", iso(meta.mtime))]
     if not marker:
         row += [("ETag", f'"{meta.etag}"'), ("Size", meta.accounted_size), ("StorageClass", meta.storage_class or "STANDARD")]
     row.append(("Owner", [("ID", meta.owner), ("DisplayName", meta.owner_display_name)]))

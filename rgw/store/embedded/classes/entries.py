@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from rgw.formats.index import CategoryStats, ClsObjKey, DirEntry, DirEntryMeta, DirHeader
+from rgw.formats.index import FLAG_VER_MARKER, CategoryStats, ClsObjKey, DirEntry, DirEntryMeta, DirHeader
 from rgw.store.embedded.classes import keys
 from rgw.store.embedded.context import ObjectContext
 from rgw.store.errors import InvalidArgument, NotFound
-
-FLAG_VER, FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER_MARKER, FLAG_COMMON_PREFIX = 1, 2, 4, 8, 0x8000
 
 _ROUND = 4096  # statistics count whole blocks of this size
 _U64 = (1 << 64) - 1

@@ -8,6 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.formats.cls_lock import (
+    EXCLUSIVE,
+    EXCLUSIVE_EPHEMERAL,
+    MAY_RENEW,
+    MUST_RENEW,
+    SHARED,
     AssertLockedOp,
     BreakLockOp,
     GetInfoOp,
@@ -27,8 +32,6 @@ from rgw.store.embedded.context import ObjectContext
 from rgw.store.errors import Busy, Exists, InvalidArgument, NotFound
 
 _PREFIX = "lock."
-_EXCLUSIVE, _SHARED, _EPHEMERAL = 1, 2, 3
-_MAY_RENEW, _MUST_RENEW = 1, 2
 
 
 def _read(ctx: ObjectContext, name: str) -> LockInfo:
@@ -52,21 +55,21 @@ def _own(lock: LockInfo, cookie: str) -> Locker | None:
 @implements(classes.LOCK_LOCK)
 def take(ctx: ObjectContext, request: LockOp) -> None:
     """Busy if others hold it, Exists if the same locker does and does not renew, NotFound if there is nothing that it must renew."""
-    if request.type not in (_EXCLUSIVE, _SHARED, _EPHEMERAL) or not request.name:
+    if request.type not in (EXCLUSIVE, SHARED, EXCLUSIVE_EPHEMERAL) or not request.name:
         raise InvalidArgument("bad lock type or name")
-    if request.flags & _MAY_RENEW and request.flags & _MUST_RENEW:
+    if request.flags & MAY_RENEW and request.flags & MUST_RENEW:
         raise InvalidArgument("a lock may renew or must renew")
     lock = _read(ctx, request.name)
     if lock.lockers and lock.tag != request.tag:
         raise Busy("the lock has another tag")
     own = _own(lock, request.cookie)
     if own is not None:
-        if not request.flags & (_MAY_RENEW | _MUST_RENEW):
+        if not request.flags & (MAY_RENEW | MUST_RENEW):
             raise Exists("the lock is held already")
         lock.lockers.remove(own)
-    elif request.flags & _MUST_RENEW:
+    elif request.flags & MUST_RENEW:
         raise NotFound("there is no such lock to renew")
-    if lock.lockers and (request.type != _SHARED or lock.lock_type != _SHARED):
+    if lock.lockers and (request.type != SHARED or lock.lock_type != SHARED):
         raise Busy("somebody else holds the lock")
     lock.lock_type, lock.tag = request.type, request.tag
     info = LockerInfo(expiration=ctx.now() + request.duration if request.duration else 0, description=request.description)
@@ -82,7 +85,7 @@ def _drop(ctx: ObjectContext, name: str, cookie: str) -> None:
     if own is None:
         raise NotFound("the lock is not held")
     lock.lockers.remove(own)
-    if lock.lock_type == _EPHEMERAL and not lock.lockers:
+    if lock.lock_type == EXCLUSIVE_EPHEMERAL and not lock.lockers:
         ctx.remove()
     else:
         _write(ctx, name, lock)

@@ -20,15 +20,23 @@ from rgw.formats.cls_rgw import (
     TagTimeoutOp,
     UpdateStatsOp,
 )
-from rgw.formats.index import BucketInstanceEntry, CategoryStats, ClsObjKey, DirEntry, DirHeader, EntryVer, PendingInfo
-from rgw.store import classes
-from rgw.store.embedded.classes import keys
-from rgw.store.embedded.classes.entries import (
+from rgw.formats.index import (
     FLAG_COMMON_PREFIX,
     FLAG_CURRENT,
     FLAG_DELETE_MARKER,
     FLAG_VER,
     FLAG_VER_MARKER,
+    BucketInstanceEntry,
+    CategoryStats,
+    ClsObjKey,
+    DirEntry,
+    DirHeader,
+    EntryVer,
+    PendingInfo,
+)
+from rgw.store import classes
+from rgw.store.embedded.classes import keys
+from rgw.store.embedded.classes.entries import (
     add_stats,
     find_entry,
     plain_items,
