@@ -5,34 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rgw.core import places, raw_index
 from rgw.core.dump.bucket import usage
 from rgw.core.head import entry_meta
-from rgw.core.index import OP_DEL, RESHARDING, IndexKey
+from rgw.core.index import GUARD, OP_DEL, RESHARDING, IndexKey
+from rgw.core.index_repair import entry_of, suggest
 from rgw.core.indexed import IndexChange
 from rgw.core.parallel import each
-from rgw.core.reshard_marks import STATE
-from rgw.core.state import ObjectState, is_olh_only, load, text
+from rgw.core.state import ObjectState, is_olh_only, load
 from rgw.core.uploads import load_upload
 from rgw.errors import S3Error
-from rgw.formats import cls_rgw, names
-from rgw.formats.index import DirEntry, DirEntryMeta, DirHeader, EntryVer
+from rgw.formats import names
+from rgw.formats.index import FLAG_DELETE_MARKER, FLAG_VER_MARKER, DirEntry, DirEntryMeta, DirHeader
 from rgw.store import classes
-from rgw.store.errors import Cancelled, ClassError, NotFound
+from rgw.store.errors import ClassError, NotFound
 from rgw.store.interface import ReadOp, WriteOp
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
 
-_DELETE_MARKER, _PLACEHOLDER = 4, 8
-_UPDATE, _REMOVE = ord("u"), ord("r")  # suggestions to the class
 _TAG_TIMEOUT = 120_000_000_000  # ns; an unfinished change that is older has lost its gateway (the class goes by the same)
 _PARALLEL = 32  # heads looked at, or entries mended, at the same time
-_GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING))
 Progress = Callable[[str], None]
 
 
@@ -116,7 +113,7 @@ async def _headers(gw: Gateway, bucket: Bucket) -> tuple[list[DirHeader], list[D
 
 async def _rebuild(gw: Gateway, bucket: Bucket) -> None:
     async def one(oid: str) -> None:
-        await bucket.index_ioctx.write(oid, WriteOp().assert_exists().call(_GUARD).call(classes.BUCKET_REBUILD_INDEX()))
+        await bucket.index_ioctx.write(oid, WriteOp().assert_exists().call(GUARD).call(classes.BUCKET_REBUILD_INDEX()))
 
     try:
         await gw.buckets.each(bucket.index.shards(), one)
@@ -207,7 +204,7 @@ async def _check_objects(gw: Gateway, bucket: Bucket, report: Report, progress: 
             continue
         entry = DirEntry.decode(raw.data)
         namespace, name = names.parse_index_name(entry.name)
-        if entry.flags & (_PLACEHOLDER | _DELETE_MARKER):
+        if entry.flags & (FLAG_VER_MARKER | FLAG_DELETE_MARKER):
             continue
         report.objects.append(entry.name)
         if namespace:
@@ -287,24 +284,7 @@ async def _mend_one(gw: Gateway, bucket: Bucket, item: Difference) -> bool:
         return await _list_it(gw, bucket, item.key)
     key = IndexKey.of(item.key)
     state = await _state(gw, bucket, item.key, "")
-    if state is not None:
-        pool_id = (await places.head_pool(gw, bucket)).pool_id
-        entry = replace(item.entry, ver=EntryVer(pool=pool_id, epoch=state.version), exists=True, tag=text(state.idtag), pending_map={},
-                        meta=entry_meta(state.attrs, state.stored_size, state.mtime))
-        change = cls_rgw.SuggestedChange(op=_UPDATE, entry=entry)
-    else:
-        change = cls_rgw.SuggestedChange(op=_REMOVE, entry=item.entry)
-    op = WriteOp().assert_exists().cmpxattr(STATE, b"").call(_GUARD).omap_cmp(key.name.encode("utf-8", "surrogateescape"), item.raw)
-    op.call(classes.DIR_SUGGEST_CHANGES(cls_rgw.SuggestChangesOp([change])))
-    try:
-        await bucket.index_ioctx.write(bucket.index.shard(item.key), op)
-    except Cancelled:
-        return False
-    except ClassError as error:
-        if error.code != RESHARDING:
-            raise
-        return False
-    return True
+    return await suggest(bucket, key, key.name, item.raw, item.entry, None if state is None else entry_of(item.entry, state))
 
 
 async def _list_it(gw: Gateway, bucket: Bucket, name: str) -> bool:

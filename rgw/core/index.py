@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 OP_ADD, OP_DEL, OP_CANCEL = 0, 1, 2
 RESHARDING = -2300  # what the guard answers, radosgw's ERR_BUSY_RESHARDING
-_GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING)).constant()
+GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING)).constant()
 _STATE_STEP = 1  # of a change's operation: the comparison of the state
 _MISSING_SHARD_RETRIES = 20
 _LOOK_DELAY, _QUICK_LOOKS, _SLOW_DELAY = 0.002, 200, 0.1  # seconds between looks whether a reshard is over: ours blocks for milliseconds
@@ -133,7 +133,7 @@ class BucketIndex:
                 raise _Resharding
             op = WriteOp().assert_exists().cmpxattr(STATE, state)
             if not state:
-                op.call(_GUARD)
+                op.call(GUARD)
             if expected is not None:
                 op.omap_cmp(*expected)
             op.call(call)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.head import entry_meta, existing_head
-from rgw.core.index import RESHARDING, IndexKey
+from rgw.core.index import GUARD, RESHARDING, IndexKey
 from rgw.core.reshard_marks import STATE
 from rgw.core.state import ObjectState, is_olh_only, text
 from rgw.core.uploads import load_upload
@@ -33,11 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TAG_TIMEOUT = 120  # seconds, where the shard's header names none
-_FLAG_DELETE_MARKER = 4
 _PLAIN = 1  # the kind of entry that bi_get reads
 _LOOKS = 32  # heads looked at in one go
-
-_GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING))
+_UPDATE, _REMOVE = ord("u"), ord("r")  # suggestions to the class
 
 
 def is_doubtful(entry: DirEntry) -> bool:
@@ -70,20 +68,31 @@ async def _settle(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) ->
     except NotFound:
         return await _true_entry(gw, bucket, entry, namespace, name)
     found = await _true_entry(gw, bucket, entry, namespace, name)
-    if found is None:
-        change = cls_rgw.SuggestedChange(op=ord("r"), entry=entry)
-    else:
-        change = cls_rgw.SuggestedChange(op=ord("u"), entry=found)
-    op = WriteOp().assert_exists().cmpxattr(STATE, b"").omap_cmp(reply.entry.idx.encode("utf-8", "surrogateescape"), reply.entry.data)
-    op.call(_GUARD).call(classes.DIR_SUGGEST_CHANGES(cls_rgw.SuggestChangesOp([change])))
+    try:
+        await suggest(bucket, place, reply.entry.idx, reply.entry.data, entry, found)
+    except NotFound:
+        log.debug("the index of bucket %s went while %s was looked at", bucket.name, entry.name)
+    return found
+
+
+async def suggest(bucket: Bucket, place: IndexKey, idx: str, raw: bytes, entry: DirEntry, found: DirEntry | None) -> bool:
+    """Replaces an entry by what it should be, or removes it for None, if it still is ``raw`` under the key ``idx``; whether it was.
+
+    Nothing is changed during a reshard. NotFound without the shard.
+    """
+    change = cls_rgw.SuggestedChange(op=_REMOVE, entry=entry) if found is None else cls_rgw.SuggestedChange(op=_UPDATE, entry=found)
+    op = WriteOp().assert_exists().cmpxattr(STATE, b"").call(GUARD).omap_cmp(idx.encode("utf-8", "surrogateescape"), raw)
+    op.call(classes.DIR_SUGGEST_CHANGES(cls_rgw.SuggestChangesOp([change])))
     try:
         await bucket.index.ioctx.write(bucket.index.shard(place.shard_key), op)
-    except (Cancelled, NotFound):
+    except Cancelled:
         log.debug("%s in bucket %s changed while it was looked at", entry.name, bucket.name)
+        return False
     except ClassError as error:
         if error.code != RESHARDING:
             raise
-    return found
+        return False
+    return True
 
 
 def _shard_key(name: str) -> str:
@@ -97,6 +106,11 @@ async def _true_entry(gw: Gateway, bucket: Bucket, entry: DirEntry, namespace: s
     state = await existing_head(gw, bucket, name)
     if state is None or is_olh_only(state.attrs):
         return None
+    return entry_of(entry, state)
+
+
+def entry_of(entry: DirEntry, state: ObjectState) -> DirEntry:
+    """The entry as the head of its object tells it."""
     return _entry(entry, state, entry_meta(state.attrs, state.size, state.mtime))
 
 
