@@ -111,7 +111,7 @@ async def _true_entry(gw: Gateway, bucket: Bucket, entry: DirEntry, namespace: s
 
 def entry_of(entry: DirEntry, state: ObjectState) -> DirEntry:
     """The entry as the head of its object tells it."""
-    return _entry(entry, state, entry_meta(state.attrs, state.size, state.mtime))
+    return _entry(entry, state, entry_meta(state.attrs, state.stored_size, state.mtime))
 
 
 def _entry(entry: DirEntry, state: ObjectState, meta: DirEntryMeta) -> DirEntry:

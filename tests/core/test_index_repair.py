@@ -7,8 +7,10 @@ import pytest
 from rgw.core.index import OP_DEL, IndexKey
 from rgw.core.index_repair import TAG_TIMEOUT
 from rgw.core.indexed import IndexChange
+from rgw.core.state import COMPRESSION
 from rgw.formats import cls_rgw
 from rgw.formats.index import ClsObjKey, DirEntryMeta
+from rgw.formats.obj import CompressionInfo
 from rgw.store import classes
 from rgw.store.interface import ReadOp, WriteOp
 from tests.core.helpers import body, fetch, index_keys, md5, new_upload, put
@@ -75,6 +77,20 @@ async def test_written_but_not_completed(gateway, bucket, user, killed) -> None:
     await true_stats(bucket)
     assert await gateway.objects.delete(bucket, "new")
     assert await listed(gateway, bucket) == {"over": md5(new)}
+
+
+async def test_compressed_and_not_completed(gateway, bucket, user, killed) -> None:
+    """Of an object that radosgw compressed the entry tells the stored size and the true one."""
+    start, stop = killed
+    start()
+    with pytest.raises(Killed):
+        await put(gateway, bucket, "k", body(100), user, attrs={COMPRESSION: CompressionInfo(compression_type="zlib", orig_size=700).encode()})
+    stop()
+    await age(bucket)
+    await listed(gateway, bucket)
+    meta = (await stored(bucket, "k")).meta
+    assert (meta.size, meta.accounted_size) == (100, 700)
+    await true_stats(bucket)
 
 
 async def test_removed_but_not_completed(gateway, bucket, user, killed) -> None:
