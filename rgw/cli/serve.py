@@ -104,12 +104,7 @@ async def run(choice: StoreChoice, sockets: list[socket.socket], tls: ssl.SSLCon
     try:
         gw = await Gateway.open(cluster, choice.load_options())
         try:
-            gw.gc.start()
-            gw.recovery.start()
-            gw.lifecycle.start()
-            gw.quotas.start()
-            gw.usage.start()
-            gw.reshard_queue.start()
+            gw.start_workers()
             server = Server(gw)
             await server.start(sockets, tls)
             try:

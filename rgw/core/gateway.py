@@ -83,6 +83,11 @@ class Gateway:
         await gateway.metadata.start()
         return gateway
 
+    def start_workers(self) -> None:
+        """Starts what works in the background, as the options allow; ``close`` stops it."""
+        for worker in (self.gc, self.recovery, self.lifecycle, self.quotas, self.usage, self.reshard_queue):
+            worker.start()
+
     async def close(self) -> None:
         """Stops background work and takes the watches back."""
         await self.reshard_queue.stop()

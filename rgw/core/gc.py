@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rgw.core.background import BackgroundTask
 from rgw.formats import cls_gc, cls_lock, cls_refcount, cls_rgw, cls_version
 from rgw.formats.basics import ObjVersion
 from rgw.formats.gc import GcObj, GcObjChain, GcObjInfo
@@ -41,7 +42,7 @@ class GarbageCollector:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._task: asyncio.Task[None] | None = None
+        self._worker = BackgroundTask("gc")
         self._cookie = secrets.token_hex(8)
 
     async def _pool(self) -> IoCtx:
@@ -189,15 +190,12 @@ class GarbageCollector:
 
     def start(self) -> None:
         """Starts the background worker, unless ``rgw_enable_gc_threads`` is off."""
-        if self._gateway.options.rgw_enable_gc_threads and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="gc")
+        if self._gateway.options.rgw_enable_gc_threads:
+            self._worker.start(self._work)
 
     async def stop(self) -> None:
         """Stops the worker; an entry half done is done again by the next one."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._worker.stop()
 
     async def _work(self) -> None:
         while True:

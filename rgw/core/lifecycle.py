@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from rgw.core.background import BackgroundTask
 from rgw.core.buckets import LC_XATTR
 from rgw.core.lc_bucket import BucketRun
 from rgw.core.lc_rules import Clock
@@ -48,7 +49,7 @@ class _Held(Exception):
 class Lifecycle:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._task: asyncio.Task[None] | None = None
+        self._worker = BackgroundTask("lifecycle")
         self._cookie = secrets.token_hex(8)
         self._own = asyncio.Lock()  # the cookie is shared by all that this process does
 
@@ -277,15 +278,12 @@ class Lifecycle:
 
     def start(self) -> None:
         """Starts the background worker, unless ``rgw_enable_lc_threads`` is off."""
-        if self._gateway.options.rgw_enable_lc_threads and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="lifecycle")
+        if self._gateway.options.rgw_enable_lc_threads:
+            self._worker.start(self._work)
 
     async def stop(self) -> None:
         """Stops the worker; a bucket half done is begun anew by the next one."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._worker.stop()
 
     async def _work(self) -> None:
         while True:

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from rgw.core import user_stats
+from rgw.core.background import BackgroundTask
 from rgw.errors import S3Error
 from rgw.formats.basics import QuotaInfo
 from rgw.formats.user import UserInfo
@@ -74,7 +75,7 @@ class Quotas:
         self._gateway = gateway
         self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()  # by kind and bucket id or user
         self._touched: dict[str, Bucket] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._worker = BackgroundTask("quota")
 
     @asynccontextmanager
     async def room(self, bucket: Bucket, size: int, objects: int = 1) -> AsyncIterator[None]:
@@ -165,17 +166,13 @@ class Quotas:
 
     def start(self) -> None:
         """Starts the background worker, unless ``rgw_enable_quota_threads`` is off."""
-        if self._gateway.options.rgw_enable_quota_threads and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="quota")
+        if self._gateway.options.rgw_enable_quota_threads:
+            self._worker.start(self._work)
 
     async def stop(self) -> None:
         """Stops the worker and brings in what is left."""
-        task, self._task = self._task, None
-        if task is None:
-            return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await self._sync_or_tell()
+        if await self._worker.stop():
+            await self._sync_or_tell()
 
     async def _sync_or_tell(self) -> None:
         try:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rgw.core import olh, places
+from rgw.core.background import BackgroundTask
 from rgw.core.complete import settle_ending
 from rgw.core.copy import put_references
 from rgw.core.delete import remove_object
@@ -62,19 +63,15 @@ class Recovery:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._task: asyncio.Task[None] | None = None
+        self._worker = BackgroundTask("recovery")
 
     def start(self) -> None:
         """Starts the background worker."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="recovery")
+        self._worker.start(self._work)
 
     async def stop(self) -> None:
         """Stops the worker; what it has begun is taken up again by the next one."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._worker.stop()
 
     async def _work(self) -> None:
         while True:

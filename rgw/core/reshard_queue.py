@@ -11,6 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from rgw.core.background import BackgroundTask
 from rgw.core.buckets import Bucket
 from rgw.core.reshard_lock import ReshardLock
 from rgw.errors import S3Error
@@ -56,7 +57,7 @@ class ReshardQueue:
         self._written: set[tuple[str, str]] = set()  # buckets that grew since the worker's last round
         self._looks: set[asyncio.Task[None]] = set()
         self._work_to_do = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._worker = BackgroundTask("reshard")
 
     async def _ioctx(self) -> IoCtx:
         return await self._gw.pool(self._gw.zone.reshard_pool)
@@ -147,7 +148,7 @@ class ReshardQueue:
 
     def grew(self, bucket: Bucket) -> None:
         """Takes note that an entry was added to a bucket's index. Now and then this looks at its statistics, in the background."""
-        if self._task is None:
+        if not self._worker.started:
             return
         key = bucket.tenant, bucket.name
         grown = self._grown[key] = self._grown.get(key, 0) + 1
@@ -184,16 +185,16 @@ class ReshardQueue:
 
     def start(self) -> None:
         """Starts the background worker, unless ``rgw_dynamic_resharding`` is off."""
-        if self._gw.options.rgw_dynamic_resharding and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="reshard")
+        if self._gw.options.rgw_dynamic_resharding:
+            self._worker.start(self._work)
 
     async def stop(self) -> None:
         """Stops the worker; a reshard under way is taken back."""
-        task, self._task = self._task, None
-        tasks = [*self._looks, *([task] if task else [])]
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._worker.stop()
+        looks = list(self._looks)
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
 
     async def _work(self) -> None:
         while True:

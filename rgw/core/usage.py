@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from rgw.core.background import BackgroundTask
 from rgw.formats import usage
 from rgw.formats.names import strhash
 from rgw.formats.usage import UsageData, UsageLogEntry
@@ -31,7 +32,7 @@ class UsageLog:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._held: dict[tuple[str, str, int, str], UsageLogEntry] = {}  # by owner, bucket, hour, payer
-        self._task: asyncio.Task[None] | None = None
+        self._worker = BackgroundTask("usage")
         self._full = asyncio.Event()
         self._flushing = asyncio.Lock()
 
@@ -136,15 +137,12 @@ class UsageLog:
 
     def start(self) -> None:
         """Starts the background worker that flushes, if the log is on."""
-        if self.enabled and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="usage")
+        if self.enabled:
+            self._worker.start(self._work)
 
     async def stop(self) -> None:
         """Stops the worker and flushes a last time."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._worker.stop()
         if self._held:
             await self._flush_or_tell()
 
