@@ -7,12 +7,10 @@ from typing import Any
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import split_bucket, tenant_option
+from rgw.cli.admin.common import bucket_option, find_stored_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
-from rgw.core import bucket_owners, raw_index
+from rgw.core import raw_index
 from rgw.core.dump.bucket import raw_entry
-
-bucket_option = click.option("--bucket", "name", required=True, help="The bucket, `name` or `tenant/name`.")
 
 
 @click.group()
@@ -29,10 +27,9 @@ def bi() -> None:
 @asynchronous
 async def list_(name: str, tenant: str | None, key: str, max_entries: int | None) -> None:
     """Prints the entries of all shards in turn."""
-    owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
         rows: list[dict[str, Any]] = []
-        async for entry in raw_index.of_bucket(await bucket_owners.find(gw, plain, owner_tenant), key):
+        async for entry in raw_index.of_bucket(await find_stored_bucket(gw, name, tenant), key):
             if len(rows) == max_entries:
                 break
             rows.append(raw_entry(entry))
@@ -49,6 +46,5 @@ async def list_(name: str, tenant: str | None, key: str, max_entries: int | None
 @asynchronous
 async def get(name: str, tenant: str | None, key: str, version: str, kind: str) -> None:
     """Prints one entry."""
-    owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
-        output.show(raw_entry(await raw_index.get(await bucket_owners.find(gw, plain, owner_tenant), key, raw_index.KINDS[kind], version)))
+        output.show(raw_entry(await raw_index.get(await find_stored_bucket(gw, name, tenant), key, raw_index.KINDS[kind], version)))

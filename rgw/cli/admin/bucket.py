@@ -5,14 +5,12 @@ from __future__ import annotations
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import full_uid, split_bucket, tenant_option
+from rgw.cli.admin.common import bucket_option, find_bucket, full_uid, split_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core import bucket_check, bucket_owners, metadata_sections, radoslist, user_stats
 from rgw.core.gateway import Gateway
 from rgw.core.purge import purge_bucket
 from rgw.errors import S3Error
-
-bucket_option = click.option("--bucket", "name", required=True, help="The bucket, `name` or `tenant/name`.")
 
 
 @click.group()
@@ -44,9 +42,8 @@ async def bucket_list(name: str | None, uid: str | None, tenant: str | None, max
         if not name:
             output.show(await names_of(gw, uid, tenant))
             return
-        owner_tenant, plain = split_bucket(name, tenant)
         rows: list[object] = []
-        async for entry in gw.listing.raw(await gw.buckets.get(plain, owner_tenant), marker=marker, wanted=max_entries):
+        async for entry in gw.listing.raw(await find_bucket(gw, name, tenant), marker=marker, wanted=max_entries):
             if len(rows) == max_entries:
                 break
             rows.append(output.index_entry(entry))
@@ -87,10 +84,9 @@ async def bucket_stats(name: str | None, uid: str | None, tenant: str | None) ->
 @asynchronous
 async def bucket_rm(name: str, tenant: str | None, purge_objects: bool) -> None:
     """Removes a bucket. Broken off while it purges, it goes on when it is run again."""
-    owner_tenant, plain = split_bucket(name, tenant)
     progress = output.Progress()
     async with gateway(current()) as gw:
-        found = await gw.buckets.get(plain, owner_tenant)
+        found = await find_bucket(gw, name, tenant)
         if purge_objects:
             await purge_bucket(gw, found, progress)
             progress.end()
@@ -110,10 +106,9 @@ async def check(name: str, tenant: str | None, fix: bool, check_objects: bool, w
     """Compares a bucket's index, objects and statistics and prints what differs."""
     if what:
         raise click.ClickException(f"bucket check {what} is not implemented")
-    owner_tenant, plain = split_bucket(name, tenant)
     progress = output.Progress()
     async with gateway(current()) as gw:
-        report = await bucket_check.check(gw, await gw.buckets.get(plain, owner_tenant), fix=fix, check_objects=check_objects, progress=progress)
+        report = await bucket_check.check(gw, await find_bucket(gw, name, tenant), fix=fix, check_objects=check_objects, progress=progress)
         progress.end()
         output.show(report.dump())
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from rgw.core import user_stats
+from rgw.core import bucket_owners, user_stats
+from rgw.core.buckets import Bucket
 from rgw.core.gateway import Gateway
 from rgw.formats.user import UserInfo
 
@@ -18,6 +19,7 @@ def full_uid(uid: str, tenant: str | None) -> str:
 
 uid_option = click.option("--uid", required=True, help="The user's id, `id` or `tenant$id`.")
 tenant_option = click.option("--tenant", help="The user's or bucket's tenant.")
+bucket_option = click.option("--bucket", "name", required=True, help="The bucket, `name` or `tenant/name`.")
 
 
 def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,3 +44,15 @@ def split_bucket(name: str, tenant: str | None) -> tuple[str, str]:
     """`tenant/bucket` or a bucket name, with --tenant."""
     before, slash, after = name.partition("/")
     return (before, after) if slash else (tenant or "", name)
+
+
+async def find_bucket(gw: Gateway, name: str, tenant: str | None) -> Bucket:
+    """The bucket that the options name. S3Error NoSuchBucket."""
+    owner_tenant, plain = split_bucket(name, tenant)
+    return await gw.buckets.get(plain, owner_tenant)
+
+
+async def find_stored_bucket(gw: Gateway, name: str, tenant: str | None) -> Bucket:
+    """The same as it is in the store, also one that is unlinked. S3Error NoSuchBucket."""
+    owner_tenant, plain = split_bucket(name, tenant)
+    return await bucket_owners.find(gw, plain, owner_tenant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import split_bucket, tenant_option
+from rgw.cli.admin.common import find_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core.dump import lifecycle as dump
 
@@ -32,8 +32,7 @@ async def lc_list() -> None:
 async def lc_get(name: str, tenant: str | None) -> None:
     """Prints the rules of a bucket."""
     async with gateway(current()) as gw:
-        owner_tenant, plain = split_bucket(name, tenant)
-        config = gw.lifecycle.config(await gw.buckets.get(plain, owner_tenant))
+        config = gw.lifecycle.config(await find_bucket(gw, name, tenant))
         if config is None:
             raise click.ClickException(f"bucket {name} has no lifecycle rules")
         output.show(dump.config(config))
@@ -49,6 +48,5 @@ async def lc_process(name: str | None, tenant: str | None) -> None:
     async with gateway(current()) as gw:
         only = None
         if name:
-            owner_tenant, plain = split_bucket(name, tenant)
-            only = await gw.buckets.get(plain, owner_tenant)
+            only = await find_bucket(gw, name, tenant)
         await gw.lifecycle.process(only=only)

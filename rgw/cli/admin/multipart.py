@@ -7,11 +7,9 @@ from typing import Any
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import split_bucket, tenant_option
+from rgw.cli.admin.common import bucket_option, find_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core.dump.basics import moment
-
-bucket_option = click.option("--bucket", "name", required=True, help="The bucket, `name` or `tenant/name`.")
 
 
 @click.group()
@@ -27,9 +25,8 @@ def multipart() -> None:
 @asynchronous
 async def list_(name: str, tenant: str | None, parts: bool) -> None:
     """Lists a bucket's uploads by key."""
-    owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
-        found = await gw.buckets.get(plain, owner_tenant)
+        found = await find_bucket(gw, name, tenant)
         rows: list[dict[str, Any]] = []
         key_marker = id_marker = ""
         while True:
@@ -56,6 +53,5 @@ async def list_(name: str, tenant: str | None, parts: bool) -> None:
 @asynchronous
 async def abort(name: str, tenant: str | None, key: str, upload_id: str) -> None:
     """Ends an upload without an object; its parts go to the garbage collector."""
-    owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
-        await gw.multipart.abort(await gw.buckets.get(plain, owner_tenant), key, upload_id)
+        await gw.multipart.abort(await find_bucket(gw, name, tenant), key, upload_id)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import split_bucket, tenant_option
+from rgw.cli.admin.common import bucket_option, find_bucket, find_stored_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
-from rgw.core import bucket_owners
 from rgw.core.dump.bucket import policy as dumped_policy
 from rgw.core.dump.object import stat as dumped
 from rgw.core.index import OP_DEL, IndexKey
 from rgw.errors import S3Error
 from rgw.formats.index import DirEntryMeta
 
-bucket_option = click.option("--bucket", "name", required=True, help="The bucket, `name` or `tenant/name`.")
 object_option = click.option("--object", "key", required=True, help="The object's key.")
 version_option = click.option("--object-version", "version", default="", help="One of its versions.")
 
@@ -33,9 +31,8 @@ def object_() -> None:
 @asynchronous
 async def stat(name: str, tenant: str | None, key: str, version: str) -> None:
     """Prints what an object's head tells: policy, manifest, attributes."""
-    owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
-        output.show(dumped(await gw.objects.head(await bucket_owners.find(gw, plain, owner_tenant), key, version)))
+        output.show(dumped(await gw.objects.head(await find_stored_bucket(gw, name, tenant), key, version)))
 
 
 @object_.command("rm")
@@ -47,9 +44,8 @@ async def stat(name: str, tenant: str | None, key: str, version: str) -> None:
 @asynchronous
 async def rm(name: str, tenant: str | None, key: str, version: str) -> None:
     """Removes an object."""
-    owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
-        if not await gw.objects.delete(await gw.buckets.get(plain, owner_tenant), key, version):
+        if not await gw.objects.delete(await find_bucket(gw, name, tenant), key, version):
             raise S3Error("NoSuchKey", Key=key)
 
 
@@ -62,9 +58,8 @@ async def rm(name: str, tenant: str | None, key: str, version: str) -> None:
 @asynchronous
 async def unlink(name: str, tenant: str | None, key: str, version: str) -> None:
     """Drops an object's entry from the index. Its data stay: `bucket check --check-objects --fix` lists it again."""
-    owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
-        found = await gw.buckets.get(plain, owner_tenant)
+        found = await find_bucket(gw, name, tenant)
         if found.versioned or version:
             raise S3Error("NotImplemented", "unlinking in a versioned bucket is not implemented")
         tag, place = gw.new_tag(), IndexKey.of(key)
@@ -80,7 +75,6 @@ async def unlink(name: str, tenant: str | None, key: str, version: str) -> None:
 @asynchronous
 async def policy(name: str, tenant: str | None, key: str) -> None:
     """Prints the access control policy of a bucket or an object."""
-    owner_tenant, plain = split_bucket(name, tenant)
     async with gateway(current()) as gw:
-        found = await gw.buckets.get(plain, owner_tenant)
+        found = await find_bucket(gw, name, tenant)
         output.show(dumped_policy((await gw.objects.head(found, key)).acl if key else found.acl))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rgw.cli.admin.common import full_uid, split_bucket, tenant_option
+from rgw.cli.admin.common import find_bucket, full_uid, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core import quotas
 
@@ -22,8 +22,7 @@ async def change(uid: str | None, tenant: str | None, name: str | None, scope: s
         raise click.UsageError("a bucket has no quota of the scope user")
     async with gateway(current()) as gw:
         if name:
-            owner_tenant, plain = split_bucket(name, tenant)
-            await quotas.set_of_bucket(gw, await gw.buckets.get(plain, owner_tenant), **changes)  # type: ignore[arg-type]
+            await quotas.set_of_bucket(gw, await find_bucket(gw, name, tenant), **changes)  # type: ignore[arg-type]
         elif uid and scope:
             await quotas.set_of_user(gw, full_uid(uid, tenant), scope, **changes)  # type: ignore[arg-type]
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import full_uid, split_bucket, tenant_option
+from rgw.cli.admin.common import find_bucket, full_uid, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.formats.ratelimit import RateLimitInfo
 
@@ -31,8 +31,7 @@ async def change(scope: str, uid: str | None, tenant: str | None, name: str | No
             user = await gw.users.get(full_uid(uid, tenant))
             info = await gw.rate_limits.of_user(user)
         elif scope == "bucket" and name:
-            owner_tenant, plain = split_bucket(name, tenant)
-            bucket = await gw.buckets.get(plain, owner_tenant)
+            bucket = await find_bucket(gw, name, tenant)
             info = gw.rate_limits.of_bucket(bucket)
         else:
             raise click.UsageError("give --uid with the scope user, --bucket with the scope bucket")

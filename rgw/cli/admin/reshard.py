@@ -8,35 +8,18 @@ import click
 
 from rgw.cli import output
 from rgw.cli.admin.bucket import bucket
-from rgw.cli.admin.common import full_uid, split_bucket, tenant_option
+from rgw.cli.admin.common import bucket_names, bucket_option, find_bucket, full_uid, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core.buckets import Bucket
-from rgw.core.gateway import Gateway
 from rgw.core.reshard import MAX_SHARDS
 from rgw.core.reshard_queue import objects_of
 from rgw.errors import S3Error
-from rgw.formats.user import UserInfo
 from rgw.store.errors import NotFound
 
 _STATUS = {0: "not-resharding", 1: "in-progress", 2: "done"}
 
-bucket_option = click.option("--bucket", "name", required=True, help="The bucket, `name` or `tenant/name`.")
 shards_option = click.option("--num-shards", type=int, required=True, help="Index shards that it is to have.")
 sure_option = click.option("--yes-i-really-mean-it", "sure", is_flag=True, help="Even if that is no more than it has.")
-
-
-async def _find(gw: Gateway, name: str, tenant: str | None) -> Bucket:
-    owner_tenant, plain = split_bucket(name, tenant)
-    return await gw.buckets.get(plain, owner_tenant)
-
-
-async def _names(gw: Gateway, owner: UserInfo) -> list[str]:
-    names: list[str] = []
-    more = True
-    while more:
-        entries, more = await gw.buckets.list(owner, names[-1] if names else "")
-        names += [entry.bucket.name for entry in entries]
-    return names
 
 
 def _check_number(found: Bucket, num_shards: int, sure: bool) -> None:
@@ -56,7 +39,7 @@ def _check_number(found: Bucket, num_shards: int, sure: bool) -> None:
 async def bucket_reshard(name: str, tenant: str | None, num_shards: int, sure: bool) -> None:
     """Gives a bucket an index of another number of shards, now. Gateways of this kind go on writing to it."""
     async with gateway(current()) as gw:
-        found = await _find(gw, name, tenant)
+        found = await find_bucket(gw, name, tenant)
         _check_number(found, num_shards, sure)
         terminal = sys.stderr.isatty()
         total = objects_of(await gw.buckets.stats(found))
@@ -105,7 +88,7 @@ async def limit_check(uid: str | None, tenant: str | None, warnings_only: bool) 
         for one in [full_uid(uid, tenant)] if uid else sorted(await gw.users.list()):
             info = await gw.users.get(one)
             buckets = []
-            for plain in await _names(gw, info):
+            for plain in await bucket_names(gw, info):
                 try:
                     found = await gw.buckets.get(plain, info.tenant)
                 except S3Error as error:
@@ -137,7 +120,7 @@ def reshard() -> None:
 async def reshard_add(name: str, tenant: str | None, num_shards: int, sure: bool) -> None:
     """Queues a bucket, for `reshard process` or a gateway's worker."""
     async with gateway(current()) as gw:
-        found = await _find(gw, name, tenant)
+        found = await find_bucket(gw, name, tenant)
         _check_number(found, num_shards, sure)
         await gw.reshard_queue.add(found, num_shards)
 
@@ -167,7 +150,7 @@ async def reshard_status(name: str, tenant: str | None) -> None:
         output.show([
             {"reshard_status": _STATUS.get(entry.status, "unknown"), "new_bucket_instance_id": entry.new_bucket_instance_id,
              "num_shards": entry.num_shards}
-            for entry in await gw.resharder.status(await _find(gw, name, tenant))
+            for entry in await gw.resharder.status(await find_bucket(gw, name, tenant))
         ])
 
 
@@ -189,7 +172,7 @@ async def reshard_process() -> None:
 async def reshard_cancel(name: str, tenant: str | None) -> None:
     """Takes a bucket out of the queue, and takes a reshard of it back that died."""
     async with gateway(current()) as gw:
-        found = await _find(gw, name, tenant)
+        found = await find_bucket(gw, name, tenant)
         recovered = await gw.resharder.recover(found)
         if not recovered and any(entry.status == 1 for entry in await gw.resharder.status(found)):
             raise click.ClickException("the bucket is being resharded right now")
