@@ -13,6 +13,7 @@ from rgw.ops import acl, attrs, versioning
 from rgw.ops.copy import source
 from rgw.ops.listing import encoder
 from rgw.ops.object_write import conditions, refuse_encryption
+from rgw.ops.receive import received, require_body
 from rgw.ops.request import Request, Result
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)
@@ -47,22 +48,12 @@ async def _upload(req: Request) -> Upload:
 
 async def upload_part(req: Request) -> Result:
     number = _number(req)
-    if not req.body.announced:
-        raise S3Error("MissingContentLength")
+    require_body(req)
     upload = await _upload(req)
     writer = req.gw.multipart.part_writer(upload, number, req.body.length)
-    async with req.gw.quotas.room(req.the_bucket, req.body.length or 0):
-        try:
-            async for piece in req.body:
-                await writer.write(piece)
-            await req.body.finish()
-            if req.body.length is None:  # only now is the size known
-                await req.gw.quotas.check(req.the_bucket, writer.size)
-            sums = req.body.checksums
-            part = await writer.complete(req.body.md5, sums)
-        except BaseException:
-            await writer.abort()
-            raise
+    async with received(req, writer):
+        sums = req.body.checksums
+        part = await writer.complete(req.body.md5, sums)
     return Result(headers={"ETag": f'"{part.etag}"'} | {f"x-amz-checksum-{name}": value for name, value in sums.items()})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rgw.core.conditions import Conditions
 from rgw.errors import S3Error
 from rgw.ops import acl, attrs, lifecycle, versioning
+from rgw.ops.receive import received, require_body
 from rgw.ops.request import Request, Result
 
 
@@ -23,8 +24,7 @@ def refuse_encryption(req: Request) -> None:
 
 async def put(req: Request) -> Result:
     refuse_encryption(req)
-    if not req.body.announced:
-        raise S3Error("MissingContentLength")
+    require_body(req)
     values = attrs.metadata(req) | await acl.new_object(req)
     wanted = conditions(req)
     if wanted is not None:  # refuse before the body where it is clear already; complete decides
@@ -36,16 +36,7 @@ async def put(req: Request) -> Result:
             etag = None
         wanted.check(etag)
     writer = req.gw.objects.writer(req.the_bucket, req.key, owner=req.identity.user, attrs=values, size_hint=req.body.length)
-    async with req.gw.quotas.room(req.the_bucket, req.body.length or 0):
-        try:
-            async for piece in req.body:
-                await writer.write(piece)
-            await req.body.finish()
-            if req.body.length is None:  # only now is the size known
-                await req.gw.quotas.check(req.the_bucket, writer.size)
-            sums = attrs.checksum_attrs(req.body.checksums)
-            state = await writer.complete(req.body.md5, sums, wanted)
-        except BaseException:
-            await writer.abort()
-            raise
+    async with received(req, writer):
+        sums = attrs.checksum_attrs(req.body.checksums)
+        state = await writer.complete(req.body.md5, sums, wanted)
     return Result(headers={"ETag": f'"{state.etag}"'} | versioning.headers(state) | attrs.checksum_headers(sums) | lifecycle.expiration(req, state))
