@@ -146,6 +146,16 @@ class Buckets:
         """The bucket; S3Error NoSuchBucket."""
         return self.cached(name, tenant) or await self._load(name, tenant)
 
+    async def find(self, name: str, tenant: str, marker: str) -> Bucket | None:
+        """The bucket of this name and marker; None if it is gone, even if another one bears its name."""
+        try:
+            bucket = await self.get(name, tenant)
+        except S3Error as error:
+            if error.code != "NoSuchBucket":
+                raise
+            return None
+        return bucket if bucket.marker == marker else None
+
     async def _load(self, name: str, tenant: str, *, fresh: bool = False) -> Bucket:
         metadata, pool = self._gateway.metadata, self._gateway.zone.meta_root
         oid = entry_oid(name, tenant)

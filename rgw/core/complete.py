@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -260,32 +260,26 @@ async def _was_replaced(gw: Gateway, upload: Upload, parts: list[Part]) -> bool:
     return False
 
 
-async def _former(upload: Upload) -> list[Part]:
-    """Parts that were replaced and whose data a gateway may not have lived to free."""
-    found: list[Part] = []
-    start, more = FORMER, True
+async def _values(upload: Upload, prefix: bytes) -> AsyncIterator[bytes]:
+    """The values of the keys of ``.meta`` that begin with ``prefix``."""
+    start, more = prefix, True
     while more:
-        result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, FORMER, PAGE))
+        result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, prefix, PAGE))
         assert result.omap is not None
         for value in result.omap.values.values():
-            info = UploadPartInfo.decode(value)
-            found.append(Part(info.num, info.size, info.etag, info.modified, info=info))
+            yield value
         start = next(reversed(result.omap.values), start)
         more = result.omap.more and bool(result.omap.values)
-    return found
+
+
+async def _former(upload: Upload) -> list[Part]:
+    """Parts that were replaced and whose data a gateway may not have lived to free."""
+    infos = [UploadPartInfo.decode(value) async for value in _values(upload, FORMER)]
+    return [Part(info.num, info.size, info.etag, info.modified, info=info) for info in infos]
 
 
 async def _intents(upload: Upload) -> list[GcObj]:
-    found: list[GcObj] = []
-    start, more = INTENT, True
-    while more:
-        result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, INTENT, PAGE))
-        assert result.omap is not None
-        for value in result.omap.values.values():
-            found.extend(GcObjChain.decode(value).objs)
-        start = next(reversed(result.omap.values), start)
-        more = result.omap.more and bool(result.omap.values)
-    return found
+    return [obj async for value in _values(upload, INTENT) for obj in GcObjChain.decode(value).objs]
 
 
 async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjManifest | None, *, indexed: bool = True) -> None:

@@ -40,7 +40,7 @@ from rgw.formats.obj import ObjManifest
 from rgw.formats.user import UserInfo
 from rgw.store import classes
 from rgw.store import errors as store_errors
-from rgw.store.interface import WriteOp
+from rgw.store.interface import IoCtx, WriteOp
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
@@ -181,8 +181,8 @@ async def _write_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tu
                 if write.expect is not None and (existing is None or existing.tail_tag != write.expect.tail_tag):
                     raise S3Error("OperationAborted", "the object changed while it was copied onto itself") from None
                 if before is not None and (existing is None or existing.tail_tag != before.tail_tag):
-                    lost = _state(write, gw, tag, time.time_ns(), before)
-                    return lost, False
+                    place = (before.head_pool, before.head_oid, before.head_locator)
+                    return _state(write, _attrs(write, tag), time.time_ns(), place, 0), False
         settled = True
         await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.stored_size, state.mtime), write.remove_objs)
     finally:
@@ -198,13 +198,13 @@ def _size(attrs: dict[str, bytes], manifest: ObjManifest) -> int:
     return manifest.obj_size if compression is None else compression.orig_size
 
 
-def _state(write: HeadWrite, gw: Gateway, tag: str, mtime: int, place: ObjectState) -> ObjectState:
-    attrs = _attrs(write, tag)
+def _state(write: HeadWrite, attrs: dict[str, bytes], mtime: int, place: tuple[IoCtx, str, str], version: int) -> ObjectState:
+    """The object as written with ``attrs`` at ``place``, its head's pool, name and locator."""
+    ioctx, oid, locator = place
     return ObjectState(
         bucket=write.bucket, key=write.key, version_id=write.instance, instance=write.instance, size=_size(attrs, write.manifest), mtime=mtime,
-        attrs=attrs, manifest=write.manifest,
-        head_pool=place.head_pool, head_oid=place.head_oid, head_locator=place.head_locator, head_size=len(write.data or b""),
-        parts=part_ranges(write.manifest),
+        attrs=attrs, manifest=write.manifest, head_pool=ioctx, head_oid=oid, head_locator=locator, version=version,
+        head_size=len(write.data or b""), parts=part_ranges(write.manifest),
     )
 
 
@@ -249,9 +249,4 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
     except store_errors.StoreError:
         write.may_exist = False
         raise
-    return ObjectState(
-        bucket=write.bucket, key=write.key, version_id=write.instance, instance=write.instance, size=_size(attrs, write.manifest), mtime=mtime,
-        attrs=attrs, manifest=write.manifest,
-        head_pool=ioctx, head_oid=oid, head_locator=locator, version=version, head_size=len(write.data or b""),
-        parts=part_ranges(write.manifest),
-    )
+    return _state(write, attrs, mtime, (ioctx, oid, locator), version)

@@ -249,13 +249,8 @@ class Lifecycle:
         """How it went; None if there is no such bucket or it has no rules."""
         tenant, _, rest = key.partition(":")
         name, _, marker = rest.partition(":")
-        try:
-            bucket = await self._gateway.buckets.get(name, tenant)
-        except S3Error as error:
-            if error.code != "NoSuchBucket":
-                raise
-            return None
-        if bucket.marker != marker:
+        bucket = await self._gateway.buckets.find(name, tenant, marker)
+        if bucket is None:
             return None
         try:
             config = self.config(bucket)

@@ -163,7 +163,7 @@ async def _with_references(
     except S3Error as error:
         # The part object is recorded nowhere, hence ours to remove.
         await remove_objects(gw, part_pool, [upload.part_oid(prefix, number)])
-        await drop_index_entry(gw, upload, key)
+        await drop_index_entry(gw, upload.bucket, key)
         if error.code == "NoSuchUpload":
             await _release_late(gw, upload, chain)
         raise

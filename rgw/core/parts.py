@@ -26,6 +26,7 @@ from rgw.store import errors as store_errors
 from rgw.store.interface import ReadOp, WriteOp
 
 if TYPE_CHECKING:
+    from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
     from rgw.core.intents import OpenIntent
 
@@ -102,7 +103,7 @@ async def free_parts(gw: Gateway, upload: Upload, parts: list[Part], *, index: b
     await enqueue_parts(gw, upload, parts, pool, f"{upload.upload_id}.{random_text(16)}")
     if index:
         for part in parts:
-            await drop_index_entry(gw, upload, upload.part_key(part.prefix(upload), part.number))
+            await drop_index_entry(gw, upload.bucket, upload.part_key(part.prefix(upload), part.number))
 
 
 async def own_objects(gw: Gateway, upload: Upload, part: Part, pool: str) -> tuple[list[GcObj], list[str]]:
@@ -115,9 +116,9 @@ async def own_objects(gw: Gateway, upload: Upload, part: Part, pool: str) -> tup
     return gc_chain(await part_pieces(gw, upload, part), pool), []
 
 
-async def drop_index_entry(gw: Gateway, upload: Upload, key: IndexKey) -> None:
+async def drop_index_entry(gw: Gateway, bucket: Bucket, key: IndexKey) -> None:
     """Removes one entry from the bucket's index; a missing one is no error."""
-    change = await IndexChange.prepare(gw, upload.bucket, key, delete=True, tag="_" + gw.new_tag())
+    change = await IndexChange.prepare(gw, bucket, key, delete=True, tag="_" + gw.new_tag())
     await change.complete(-1, 0, DirEntryMeta(mtime=time.time_ns()))
 
 
@@ -228,4 +229,4 @@ class PartWriter:
         with self._intent:
             await remove_objects(self._gw, self._pool, self._written[:1] + sorted(self._written[1:], key=_stripe))
             if self._indexed:
-                await drop_index_entry(self._gw, self._upload, self._upload.part_key(self._prefix, self._number))
+                await drop_index_entry(self._gw, self._upload.bucket, self._upload.part_key(self._prefix, self._number))

@@ -18,7 +18,6 @@ from rgw.core.copy import put_references
 from rgw.core.delete import remove_object
 from rgw.core.head import existing_head
 from rgw.core.index import IndexKey
-from rgw.core.indexed import IndexChange
 from rgw.core.intents import (
     ENDING,
     INSTANCE,
@@ -33,7 +32,7 @@ from rgw.core.intents import (
     shard_oids,
 )
 from rgw.core.manifest import gc_chain, gc_obj, tails
-from rgw.core.parts import MARK
+from rgw.core.parts import MARK, drop_index_entry
 from rgw.core.state import MANIFEST, TAIL_TAG, load
 from rgw.core.uploads import CLOSED_PART, FORMER, part_omap_key
 from rgw.core.uploads import PART as RECORD
@@ -41,7 +40,6 @@ from rgw.errors import S3Error
 from rgw.formats import names
 from rgw.formats.cls_lock import EXCLUSIVE, GetInfoOp, LockOp
 from rgw.formats.gc import GcObj
-from rgw.formats.index import DirEntryMeta
 from rgw.formats.intent import Intent
 from rgw.formats.obj import ObjManifest, UploadPartInfo
 from rgw.store import classes
@@ -217,21 +215,14 @@ class Recovery:
     async def _drop_index_entry(self, intent: Intent, key: IndexKey) -> None:
         bucket = await self._bucket(intent)
         if bucket is not None:
-            change = await IndexChange.prepare(self._gateway, bucket, key, delete=True, tag="_" + self._gateway.new_tag())
-            await change.complete(-1, 0, DirEntryMeta())
+            await drop_index_entry(self._gateway, bucket, key)
             # The dead gateway's own announcement keeps the entry until it is old, as it will be by now: a listing then takes it away.
             async for _ in self._gateway.listing.namespace(bucket, "multipart", names.parse_index_name(key.name)[1]):
                 pass
 
     async def _bucket(self, intent: Intent) -> Bucket | None:
         """The bucket of the intent; None if it is gone."""
-        try:
-            bucket = await self._gateway.buckets.get(intent.bucket.name, intent.bucket.tenant)
-        except S3Error as error:
-            if error.code != "NoSuchBucket":
-                raise
-            return None
-        return bucket if bucket.marker == intent.bucket.marker else None
+        return await self._gateway.buckets.find(intent.bucket.name, intent.bucket.tenant, intent.bucket.marker)
 
     async def _probe(self, intent: Intent, name) -> list[GcObj]:  # type: ignore[no-untyped-def]
         """The RADOS objects ``name(0)``, ``name(1)``, ... that exist, up to a gap that is wider than any writer or remover leaves."""
