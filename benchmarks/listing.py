@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from benchmarks.peers import BIN, Peer, free_port, start
+from benchmarks.peers import Peer, ceph_gateways
 from benchmarks.reshard import OpenCluster, fill, on_cluster
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.formats.acl import AccessControlPolicy
 from rgw.store.interface import Cluster
-from tests.cephcluster import CephCluster
 from tests.e2e.conftest import start_nano
 
 FOLDERS = 10_000
@@ -80,21 +77,8 @@ def embedded(folder: Path, counts: list[int]) -> None:
 def ceph(folder: Path, counts: list[int]) -> None:
     from rgw.store.librados import connect
 
-    with ExitStack() as stack:
-        cluster = CephCluster(folder / "ceph")
-        stack.callback(cluster.stop)
-        cluster.start()
-        with open(cluster.conf, "a") as conf:
-            conf.write("rgw_dynamic_resharding = false\n")
-        radosgw = cluster.start_radosgw()
-        user = json.loads(cluster.run("radosgw-admin", "-n", "client.admin", "user", "create", "--uid", "bench", "--display-name", "Bench"))
-        key = user["keys"][0]
-        port = free_port()
-        process = start(stack, [str(BIN / "rgw"), "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}"],
-                        port, folder / "serve.log")
-        peers = [Peer(name, endpoint, key["access_key"], key["secret_key"], [process.pid])
-                 for name, endpoint in (("pyrgw on Ceph", f"http://127.0.0.1:{port}"), ("radosgw", radosgw))]
-        run(peers, partial(connect, str(cluster.conf), "client.admin"), counts)
+    with ceph_gateways(folder, "rgw_dynamic_resharding = false\n") as peers:
+        run([peers.ours, peers.radosgw], partial(connect, str(peers.cluster.conf), "client.admin"), counts)
 
 
 def main() -> None:

@@ -11,13 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 from botocore.config import Config
+
+from tests.cephcluster import CephCluster
 
 BIN = Path(sys.executable).parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -106,21 +108,37 @@ def embedded_peers(folder: Path) -> Iterator[tuple[Peer, Peer | None]]:
         yield ours, Peer("rclone", f"http://127.0.0.1:{port}", access, secret, [process.pid])
 
 
-@contextmanager
-def ceph_peers(folder: Path) -> Iterator[tuple[Peer, Peer]]:
+@dataclass
+class CephPeers:
     """Ours and radosgw on one cluster, with the same user."""
-    from tests.cephcluster import CephCluster
 
+    cluster: CephCluster
+    ours: Peer
+    radosgw: Peer
+
+
+@contextmanager
+def ceph_gateways(folder: Path, conf: str = "", options: Sequence[str] = ()) -> Iterator[CephPeers]:
+    """Both gateways at work. ``conf``: further lines of ceph.conf; ``options``: further arguments of `rgw serve`."""
     with ExitStack() as stack:
         cluster = CephCluster(folder / "ceph")
         stack.callback(cluster.stop)
         cluster.start()
+        with open(cluster.conf, "a") as file:
+            file.write(conf)
         radosgw = cluster.start_radosgw()
         pid = cluster.daemons["radosgw"].pid
         user = json.loads(cluster.run("radosgw-admin", "-n", "client.admin", "user", "create", "--uid", "bench", "--display-name", "Bench"))
         key = user["keys"][0]
         port = free_port()
-        process = start(stack, [str(BIN / "rgw"), "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}"],
-                        port, folder / "serve.log")
-        yield (Peer("pyrgw on Ceph", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], [process.pid]),
-               Peer("radosgw", radosgw, key["access_key"], key["secret_key"], [pid]))
+        process = start(stack, [str(BIN / "rgw"), "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}",
+                                *options], port, folder / "serve.log")
+        yield CephPeers(cluster, Peer("pyrgw on Ceph", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], [process.pid]),
+                        Peer("radosgw", radosgw, key["access_key"], key["secret_key"], [pid]))
+
+
+@contextmanager
+def ceph_peers(folder: Path) -> Iterator[tuple[Peer, Peer]]:
+    """Ours and radosgw on one cluster."""
+    with ceph_gateways(folder) as peers:
+        yield peers.ours, peers.radosgw

@@ -5,21 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
-import json
 import re
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.peers import BIN, Peer, free_port, start
+from benchmarks.peers import BIN, Peer, ceph_gateways
 from rgw.core.gateway import Gateway
 from rgw.core.index import shard_names
 from rgw.core.options import Options
@@ -28,7 +26,6 @@ from rgw.formats.index import CategoryStats, DirEntry
 from rgw.formats.names import bucket_shard
 from rgw.store import classes
 from rgw.store.interface import Cluster, ReadOp, WriteOp
-from tests.cephcluster import CephCluster
 from tests.e2e.conftest import start_nano
 
 WRITERS = 4
@@ -188,26 +185,14 @@ def embedded(folder: Path, counts: list[int]) -> None:
 def ceph(folder: Path, counts: list[int]) -> None:
     from rgw.store.librados import connect
 
-    with ExitStack() as stack:
-        cluster = CephCluster(folder / "ceph")
-        stack.callback(cluster.stop)
-        cluster.start()
-        with open(cluster.conf, "a") as conf:
-            conf.write("rgw_override_bucket_index_max_shards = 1\nrgw_dynamic_resharding = false\n")
-        radosgw = cluster.start_radosgw()
-        user = json.loads(cluster.run("radosgw-admin", "-n", "client.admin", "user", "create", "--uid", "bench", "--display-name", "Bench"))
-        key = user["keys"][0]
-        store = ["--conf", str(cluster.conf), "--name", "client.admin"]
-        port = free_port()
-        process = start(stack, [str(BIN / "rgw"), "serve", *store, "--listen", f"127.0.0.1:{port}", *_ONE_SHARD, "-o", "rgw_dynamic_resharding=true"],
-                        port, folder / "serve.log")
-        open_cluster = partial(connect, str(cluster.conf), "client.admin")
-        ours(Peer("pyrgw on Ceph", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], [process.pid]), store, open_cluster, counts)
-        peer = Peer("radosgw", radosgw, key["access_key"], key["secret_key"], [])
+    conf = "rgw_override_bucket_index_max_shards = 1\nrgw_dynamic_resharding = false\n"
+    with ceph_gateways(folder, conf, [*_ONE_SHARD, "-o", "rgw_dynamic_resharding=true"]) as peers:
+        open_cluster = partial(connect, str(peers.cluster.conf), "client.admin")
+        ours(peers.ours, ["--conf", str(peers.cluster.conf), "--name", "client.admin"], open_cluster, counts)
         for count in counts:
-            bucket = made(peer, open_cluster, f"theirs{count}", count)
+            bucket = made(peers.radosgw, open_cluster, f"theirs{count}", count)
             command = ["radosgw-admin", "-n", "client.admin", "bucket", "reshard", "--bucket", bucket, "--num-shards", "11"]
-            measure(peer, bucket, count, 11, partial(cluster.run, *command, timeout=900), "radosgw, radosgw-admin")
+            measure(peers.radosgw, bucket, count, 11, partial(peers.cluster.run, *command, timeout=900), "radosgw, radosgw-admin")
 
 
 def main() -> None:
