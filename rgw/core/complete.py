@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 LOCK_NAME = "RGWCompleteMultipart"
 _LOCK_SECONDS = 600  # radosgw's own
-_LOCK_WAIT = 60.0    # seconds to wait for another one who ends the upload
+_LOCK_WAIT = 30.0    # seconds to wait for another one who ends the upload: clients give up after 60
 
 
 @dataclass(frozen=True, slots=True)

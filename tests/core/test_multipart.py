@@ -9,6 +9,8 @@ from rgw.core.complete import combined_etag
 from rgw.core.conditions import Conditions
 from rgw.core.multipart import CompletedPart
 from rgw.errors import S3Error
+from rgw.formats.cls_lock import EXCLUSIVE, LockOp, UnlockOp
+from rgw.store import classes
 from rgw.store.interface import WriteOp
 from tests.core.helpers import MIB, body, census, collect, completed, fetch, index_keys, md5, new_upload, put, upload_part
 
@@ -188,3 +190,21 @@ async def test_a_replaced_object_does_not_come_back(gateway, bucket, user, monke
     await collect(gateway)
     assert await fetch(gateway, bucket, "k") == b"newer"
     assert len(await census(gateway, bucket)) == 1 and await index_keys(gateway, bucket) == {"k"}
+
+
+async def test_an_upload_that_another_is_ending(gateway, bucket, user, monkeypatch):
+    """Whoever finds it locked is told so in time, and the upload goes on as before."""
+    from rgw.core import complete as completing
+
+    upload = await new_upload(gateway, bucket, "k", user)
+    parts = [await upload_part(gateway, upload, 1, b"data")]
+    lock = LockOp(name=completing.LOCK_NAME, type=EXCLUSIVE, cookie="another", tag="", description="", duration=60_000_000_000, flags=0)
+    await upload.pool.write(upload.meta_oid, WriteOp().call(classes.LOCK_LOCK(lock)))
+    monkeypatch.setattr(completing, "_LOCK_WAIT", 0.2)
+    for refused in (gateway.multipart.complete(bucket, "k", upload.upload_id, completed(parts)),
+                    gateway.multipart.abort(bucket, "k", upload.upload_id)):
+        with pytest.raises(S3Error, match="OperationAborted"):
+            await refused
+    await upload.pool.write(upload.meta_oid, WriteOp().call(classes.LOCK_UNLOCK(UnlockOp(name=completing.LOCK_NAME, cookie="another"))))
+    await gateway.multipart.complete(bucket, "k", upload.upload_id, completed(parts))
+    assert await fetch(gateway, bucket, "k") == b"data"
