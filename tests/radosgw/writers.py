@@ -65,10 +65,12 @@ class History:
 class Writer(threading.Thread):
     """Puts, uploads in parts, copies and deletes through one gateway until it is told to stop."""
 
-    def __init__(self, client: Any, bucket: str, keys: list[str], history: History, stop: threading.Event, seed: int) -> None:
+    def __init__(self, client: Any, bucket: str, keys: list[str], history: History, stop: threading.Event, seed: int,
+                 codes: tuple[str, ...] = ()) -> None:
         super().__init__(daemon=True)
         self._client, self._bucket, self._keys, self._history, self._halt = client, bucket, keys, history, stop
         self._chance = random.Random(seed)
+        self._codes = ("NoSuchKey", "NoSuchUpload", "404", "OperationAborted", "ServiceUnavailable", "SlowDown", *codes)
         self.done = 0
 
     def run(self) -> None:
@@ -79,7 +81,7 @@ class Writer(threading.Thread):
                 self.done += 1
             except ClientError as error:
                 code = error.response["Error"]["Code"]
-                if code not in ("NoSuchKey", "NoSuchUpload", "404", "OperationAborted", "ServiceUnavailable", "SlowDown"):
+                if code not in self._codes:
                     self._history.errors.append(f"{error.operation_name}: {code}")
             except BotoCoreError:  # the gateway is being killed or is not back yet
                 self._halt.wait(0.1)
