@@ -314,7 +314,7 @@ async def test_an_object_of_many_versions(gateway, bucket):
     for i in range(30):
         await link(bucket, "many", f"v{i:04d}", "olh")
     # 1,100 more as the class would have put them: by instance, and in listing order
-    from rgw.store.embedded.classes import keys
+    from rgw.formats import index_keys as keys
     oid = bucket.index.shard("many")
     entry = (await bucket.index_ioctx.read(oid, ReadOp().omap_get_keys([keys.instance_key(ClsObjKey("many", "v0000"))]))).omap.values
     from rgw.formats.cls_rgw import UpdateStatsOp

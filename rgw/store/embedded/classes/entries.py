@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from rgw.formats import index_keys as keys
 from rgw.formats.index import FLAG_VER_MARKER, CategoryStats, ClsObjKey, DirEntry, DirEntryMeta, DirHeader
-from rgw.store.embedded.classes import keys
 from rgw.store.embedded.context import ObjectContext
 from rgw.store.errors import InvalidArgument, NotFound
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rgw.formats import index_keys as keys
 from rgw.formats.cls_rgw import BiEntry, BiGetOp, BiGetRet, BiListOp, BiListRet, BiPutOp
 from rgw.store import classes
-from rgw.store.embedded.classes import keys
 from rgw.store.embedded.classes.entries import plain_items
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rgw.formats.cls_rgw import GcListOp, GcListRet, GcRemoveOp, GcSetEntryOp
 from rgw.formats.gc import GcObjInfo
+from rgw.formats.index_keys import raw, text
 from rgw.store import classes
-from rgw.store.embedded.classes.keys import raw, text
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext
 

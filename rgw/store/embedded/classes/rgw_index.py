@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
+from rgw.formats import index_keys as keys
 from rgw.formats.cls_rgw import (
     CheckIndexRet,
     ClearBucketReshardingOp,
@@ -35,7 +36,6 @@ from rgw.formats.index import (
     PendingInfo,
 )
 from rgw.store import classes
-from rgw.store.embedded.classes import keys
 from rgw.store.embedded.classes.entries import (
     add_stats,
     find_entry,

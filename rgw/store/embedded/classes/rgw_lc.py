@@ -20,9 +20,9 @@ from rgw.formats.cls_rgw import (
     ReshardRemoveOp,
 )
 from rgw.formats.index import ReshardEntry
+from rgw.formats.index_keys import raw
 from rgw.formats.misc import LcEntry, LcHead
 from rgw.store import classes
-from rgw.store.embedded.classes.keys import raw
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext
 from rgw.store.errors import NotFound

@@ -4,10 +4,10 @@ to be done to the data objects (the "OLH log").
 
 from __future__ import annotations
 
+from rgw.formats import index_keys as keys
 from rgw.formats.cls_rgw import ClearOlhOp, LinkOlhOp, ReadOlhLogOp, ReadOlhLogRet, TrimOlhLogOp, UnlinkInstanceOp
 from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER, FLAG_VER_MARKER, ClsObjKey, DirEntry, OlhEntry, OlhLogEntry
 from rgw.store import classes
-from rgw.store.embedded.classes import keys
 from rgw.store.embedded.classes.entries import find_entry, read_entry
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.classes.rgw_index import refuse_log

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from rgw.formats.index_keys import raw, text
 from rgw.formats.usage import UsageAddOp, UsageLogEntry, UsageReadOp, UsageReadRet, UsageTrimOp, UserBucketKey
 from rgw.store import classes
-from rgw.store.embedded.classes.keys import raw, text
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext
 from rgw.store.errors import NoData, NotFound

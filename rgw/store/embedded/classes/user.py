@@ -14,8 +14,8 @@ from rgw.formats.cls_user import (
     ResetStatsOp,
     SetBucketsOp,
 )
+from rgw.formats.index_keys import raw, text
 from rgw.store import classes
-from rgw.store.embedded.classes.keys import raw, text
 from rgw.store.embedded.classes.registry import implements
 from rgw.store.embedded.context import ObjectContext
 from rgw.store.errors import NotFound
