@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from rgw.store.errors import InvalidArgument, NotFound, TimedOut, Unavailable
+from rgw.store.errors import InvalidArgument, NoSpace, NotFound, TimedOut, Unavailable
 from rgw.store.interface import ReadOp, WriteOp
 from rgw.store.librados import binding, connect
 from tests.cephcluster import free_port
@@ -167,3 +167,25 @@ async def test_a_silent_osd_times_out_and_comes_back(ceph_cluster):
             pytest.fail("the connection did not come back")
     finally:
         await cluster.close()
+
+
+async def test_a_full_pool_refuses_at_once_and_lets_remove(rados, ceph_cluster):
+    await rados.create_pool("full")
+    io = await rados.open_pool("full")
+    for name in ("a", "b", "c"):
+        await io.write(name, WriteOp().write_full(b"before"))
+    ceph_cluster.run("ceph", "osd", "pool", "set-quota", "full", "max_objects", "2")
+    deadline = time.monotonic() + 30
+    while "full_quota" not in ceph_cluster.run("ceph", "osd", "pool", "ls", "detail").split("'full'")[1].split("\n")[0]:
+        assert time.monotonic() < deadline, "the monitor never called the pool full"
+        await asyncio.sleep(0.2)
+    async with asyncio.timeout(5):
+        while True:  # until the OSD has heard it too
+            try:
+                await io.write(f"more{time.monotonic_ns()}", WriteOp().write_full(b"x"))
+            except NoSpace:
+                break
+    assert (await io.read("a", ReadOp().read())).data == b"before"
+    await asyncio.wait_for(io.write("a", WriteOp().remove()), 5)
+    with pytest.raises(NotFound):
+        await io.read("a", ReadOp().read())

@@ -300,6 +300,9 @@ static int rb_io_open(rados_t cluster, const char *pool, const char *ns, struct 
     }
     rados_ioctx_set_namespace(io->plain, ns);
     rados_ioctx_set_namespace(io->located, ns);
+    /* A full pool refuses at once what would add to it, rather than hold it back until there is room; removals go on. */
+    rados_set_pool_full_try(io->plain);
+    rados_set_pool_full_try(io->located);
     pthread_mutex_init(&io->lock, NULL);
     *out = io;
     return 0;
