@@ -53,7 +53,7 @@ class GarbageCollector:
 
     @staticmethod
     def _guarded(version: ObjVersion) -> WriteOp:
-        return WriteOp().call(classes.VERSION_CHECK_CONDS(cls_version.unchanged(version)))
+        return WriteOp(urgent=True).call(classes.VERSION_CHECK_CONDS(cls_version.unchanged(version)))
 
     async def initialise(self) -> None:
         """Makes the queues that are not there yet."""
@@ -84,7 +84,7 @@ class GarbageCollector:
         try:
             await ioctx.write(oid, self._guarded(_QUEUE_VERSION).call(classes.GC_QUEUE_ENQUEUE(request)))
         except (Cancelled, PermissionDenied):
-            await ioctx.write(oid, WriteOp().call(classes.GC_SET_ENTRY(request)))
+            await ioctx.write(oid, WriteOp(urgent=True).call(classes.GC_SET_ENTRY(request)))
 
     async def list(self, include_all: bool = False) -> Entries:
         """The entries whose time has come, or all."""

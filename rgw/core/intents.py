@@ -201,7 +201,7 @@ class Intents:
         await self._write(item)
 
     async def _write(self, item: OpenIntent) -> None:
-        await (await self.pool()).write(item.oid, WriteOp().create().omap_set({item.key: item.value.encode()}))
+        await (await self.pool()).write(item.oid, WriteOp(urgent=True).create().omap_set({item.key: item.value.encode()}))
 
     @property
     def fresh(self) -> bool:
@@ -233,7 +233,7 @@ class Intents:
         request = LockOp(
             name=LOCK_NAME, type=EXCLUSIVE, cookie=str(self.instance_id), tag="", description="",
             duration=int(self.lock_seconds * 1_000_000_000), flags=MAY_RENEW)
-        await (await self.pool()).write(instance_oid(self.instance_id), WriteOp().create().call(classes.LOCK_LOCK(request)))
+        await (await self.pool()).write(instance_oid(self.instance_id), WriteOp(urgent=True).create().call(classes.LOCK_LOCK(request)))
         if not self.fresh:
             self._period += 1
         self._fresh_until = asked + self._gateway.options.rgw_intent_lease

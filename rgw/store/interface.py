@@ -81,13 +81,17 @@ class _Op:
 
 
 class WriteOp(_Op):
-    """A compound change of one object. ``mtime`` (ns) is the modification time to set; None: the store's clock."""
+    """A compound change of one object. ``mtime`` (ns) is the modification time to set; None: the store's clock.
 
-    __slots__ = ("mtime",)
+    ``urgent``: to be done by a full pool too, where the store has room in reserve: for the notes without which nothing can be removed.
+    """
 
-    def __init__(self, mtime: int | None = None) -> None:
+    __slots__ = ("mtime", "urgent")
+
+    def __init__(self, mtime: int | None = None, *, urgent: bool = False) -> None:
         super().__init__()
         self.mtime = mtime
+        self.urgent = urgent
 
     def create(self, exclusive: bool = False) -> WriteOp:
         """Makes sure that the object exists; Exists if ``exclusive`` and it did."""

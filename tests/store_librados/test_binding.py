@@ -186,6 +186,7 @@ async def test_a_full_pool_refuses_at_once_and_lets_remove(rados, ceph_cluster):
             except NoSpace:
                 break
     assert (await io.read("a", ReadOp().read())).data == b"before"
+    await asyncio.wait_for(io.write("note", WriteOp(urgent=True).create().omap_set({b"k": b"v"})), 5)
     await asyncio.wait_for(io.write("a", WriteOp().remove()), 5)
     with pytest.raises(NotFound):
         await io.read("a", ReadOp().read())

@@ -22,7 +22,7 @@ struct rb_op *rb_queue_take(struct rb_queue *);
 void rb_queue_free(struct rb_queue *);
 struct rb_op *rb_op_new(struct rb_queue *, int writes, int count, int timed);
 void rb_op_free(struct rb_op *);
-int rb_submit(struct rb_op *, struct rb_io *, const char *oid, size_t, const char *locator, size_t, int64_t sec, int64_t nsec);
+int rb_submit(struct rb_op *, struct rb_io *, const char *oid, size_t, const char *locator, size_t, int64_t sec, int64_t nsec, int flags);
 int rb_io_open(rados_t, const char *pool, const char *ns, struct rb_io **);
 void rb_io_close(struct rb_io *);
 rados_ioctx_t rb_io_ctx(struct rb_io *);

@@ -260,9 +260,9 @@ static void on_complete(rados_completion_t c, void *arg) {
     rb_push(op->queue, op);
 }
 
-/* Sends the operation. A negative code means that nothing was sent, and the caller frees it. */
+/* Sends the operation; `flags` are librados' for a write that has no time of its own. A negative code means that nothing was sent, and the caller frees it. */
 static int rb_submit(struct rb_op *op, struct rb_io *io, const char *oid, size_t oid_len, const char *locator, size_t locator_len,
-                     int64_t sec, int64_t nsec) {
+                     int64_t sec, int64_t nsec, int flags) {
     int code = rados_aio_create_completion2(op, on_complete, &op->completion);
     if (code < 0) return code;
     rados_ioctx_t ctx = io->plain;
@@ -279,7 +279,7 @@ static int rb_submit(struct rb_op *op, struct rb_io *io, const char *oid, size_t
         code = cxx_aio_write(&ctx, &name, &op->completion, &op->cxx);
     } else if (op->writes) {
         time_t seconds = sec;
-        code = rados_aio_write_op_operate(op->handle, ctx, op->completion, oid, nsec >= 0 ? &seconds : NULL, 0);
+        code = rados_aio_write_op_operate(op->handle, ctx, op->completion, oid, nsec >= 0 ? &seconds : NULL, flags);
     } else if (memchr(oid, 0, oid_len)) {
         struct cxx_op view = {NULL, op->handle};
         code = cxx_aio_read(&ctx, &name, &op->completion, &view, NULL);

@@ -14,6 +14,7 @@ from rgw.store.librados.queue import CompletionQueue
 
 WATCH_TIMEOUT = 15  # seconds without a ping after which the OSD drops a watch; so long a gateway that hangs holds up the others
 LIST_BATCH = 1000
+FULL_FORCE = 128  # LIBRADOS_OPERATION_FULL_FORCE
 _tokens = itertools.count(1)
 
 
@@ -46,9 +47,9 @@ class RadosIoCtx(IoCtx):
         self.pool_id = lib.rados_ioctx_get_id(lib.rb_io_ctx(c))
         self._queue, self._cluster, self.c = queue, cluster, c
 
-    def _submit(self, oid: str, locator: str, op: Any, sec: int, nsec: int) -> None:
+    def _submit(self, oid: str, locator: str, op: Any, sec: int, nsec: int, flags: int = 0) -> None:
         name, key = _name(oid), _name(locator)
-        check(lib.rb_submit(op, self.c, name, len(name), key or ffi.NULL, len(key), sec, nsec), oid)
+        check(lib.rb_submit(op, self.c, name, len(name), key or ffi.NULL, len(key), sec, nsec, flags), oid)
 
     async def write(self, oid: str, op: WriteOp, locator: str = "") -> WriteResult:
         queue = self._queue
@@ -56,7 +57,7 @@ class RadosIoCtx(IoCtx):
         c = lib.rb_op_new(queue.c, 1, len(op.steps), op.mtime is not None or "\0" in oid)
         try:
             steps.build(c, op.steps)
-            self._submit(oid, locator, c, sec, nsec)
+            self._submit(oid, locator, c, sec, nsec, FULL_FORCE if op.urgent else 0)
         except BaseException:
             lib.rb_op_free(c)
             raise
