@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rgw.core import places, raw_index
+from rgw.core import olh, places, raw_index
 from rgw.core.dump.bucket import usage
 from rgw.core.head import entry_meta
 from rgw.core.index import GUARD, OP_DEL, RESHARDING, IndexKey
@@ -17,9 +17,10 @@ from rgw.core.indexed import IndexChange
 from rgw.core.parallel import each
 from rgw.core.state import ObjectState, is_olh_only, load
 from rgw.core.uploads import load_upload
+from rgw.core.version_check import LEFT_OVER, NEVER_LINKED, UNFINISHED, UNLINKED_AFTER, Finding, KeyCheck, list_version
 from rgw.errors import S3Error
 from rgw.formats import names
-from rgw.formats.index import FLAG_DELETE_MARKER, FLAG_VER_MARKER, DirEntry, DirEntryMeta, DirHeader
+from rgw.formats.index import FLAG_DELETE_MARKER, FLAG_VER_MARKER, DirEntry, DirEntryMeta, DirHeader, OlhEntry
 from rgw.store import classes
 from rgw.store.errors import ClassError, NotFound
 from rgw.store.interface import ReadOp, WriteOp
@@ -44,6 +45,8 @@ class Difference:
     key: str = ""    # the object's own key
     entry: DirEntry | None = None
     raw: bytes = b""  # the entry's bytes
+    mtime: int = 0   # of an object that is not listed, ns
+    version: bool = False  # found by the check of a key with versions
 
     def dump(self) -> dict[str, Any]:
         return {"object": self.object, "instance": self.instance, "problem": self.problem, "mended": self.mended}
@@ -90,6 +93,7 @@ async def check(gw: Gateway, bucket: Bucket, *, fix: bool = False, check_objects
         await _check_objects(gw, bucket, report, progress)
         if fix:
             await _mend(gw, bucket, report, progress)
+        report.differences.sort(key=lambda item: (item.object, item.instance))
     if fix:
         _, again = await _headers(gw, bucket)
         await _rebuild(gw, bucket)
@@ -199,17 +203,25 @@ async def _check_objects(gw: Gateway, bucket: Bucket, report: Report, progress: 
 
     now = time.time_ns()
     pending: set[asyncio.Task[None]] = set()
+    versioned: set[str] = set()
     async for raw in raw_index.of_bucket(bucket):
-        if raw.type != raw_index.PLAIN:
+        if raw.type == raw_index.OLH:
+            versioned.add(names.parse_index_name(OlhEntry.decode(raw.data).key.name)[1])
             continue
         entry = DirEntry.decode(raw.data)
         namespace, name = names.parse_index_name(entry.name)
-        if entry.flags & (FLAG_VER_MARKER | FLAG_DELETE_MARKER):
+        if entry.flags or raw.type != raw_index.PLAIN:
+            versioned.add(name)
+        if raw.type == raw_index.INSTANCE:
+            seen.add((name, entry.instance))
+        if raw.type != raw_index.PLAIN or entry.flags & (FLAG_VER_MARKER | FLAG_DELETE_MARKER):
             continue
         report.objects.append(entry.name)
         if namespace:
             continue  # uploads and parts: looked at above
         seen.add((name, entry.instance))
+        if entry.flags:
+            continue  # a version
         if any(change.timestamp + _TAG_TIMEOUT > now for change in entry.pending_map.values()):
             continue  # a gateway is at work on it
         pending.add(asyncio.ensure_future(one(entry, name, raw.data)))
@@ -221,8 +233,26 @@ async def _check_objects(gw: Gateway, bucket: Bucket, report: Report, progress: 
             progress(f"{bucket.name}: {len(seen):,} entries compared with their objects")
     await asyncio.gather(*pending)
     report.objects.sort()
+    await _check_versions(gw, bucket, report, sorted(versioned), progress)
     await _check_heads(gw, bucket, report, seen, progress)
-    report.differences.sort(key=lambda item: (item.object, item.instance))
+
+
+async def _check_versions(gw: Gateway, bucket: Bucket, report: Report, keys: list[str], progress: Progress | None) -> None:
+    """What the entries of each key with versions disagree about among each other and with heads."""
+    done = 0
+
+    async def one(key: str) -> None:
+        nonlocal done
+        report.differences += [_of_version(key, finding) for finding in await KeyCheck(gw, bucket, key).run(fix=False)]
+        done += 1
+        if progress is not None and done % 100 == 0:
+            progress(f"{bucket.name}: versions of {done:,} of {len(keys):,} keys compared")
+
+    await each(keys, one, _PARALLEL)
+
+
+def _of_version(key: str, finding: Finding) -> Difference:
+    return Difference(names.index_name(key), finding.instance, finding.problem, finding.mended, key=key, version=True)
 
 
 async def _check_heads(gw: Gateway, bucket: Bucket, report: Report, seen: set[tuple[str, str]], progress: Progress | None) -> None:
@@ -240,13 +270,9 @@ async def _check_heads(gw: Gateway, bucket: Bucket, report: Report, seen: set[tu
         state = await _state(gw, bucket, key, instance)
         if state is None:
             continue  # the pointer of a versioned key, or removed meanwhile
-        try:
-            await raw_index.get(bucket, key, raw_index.INSTANCE if instance else raw_index.PLAIN, instance)
-        except S3Error as error:
-            if error.code != "NoSuchKey":
-                raise
+        if (await olh.look(bucket, key, instance)).entry is None:
             report.differences.append(Difference(
-                names.index_name(key), instance, "the object exists, but the index does not list it", key=key))
+                names.index_name(key), instance, "the object exists, but the index does not list it", key=key, mtime=state.mtime))
 
 
 def parse_head(marker: str, oid: str) -> tuple[str, str] | None:
@@ -264,18 +290,46 @@ def parse_head(marker: str, oid: str) -> tuple[str, str] | None:
 
 
 async def _mend(gw: Gateway, bucket: Bucket, report: Report, progress: Progress | None) -> None:
-    """Sets the index right by what the heads tell now. Versions are not touched: their entries are made by the log of versions."""
-    todo = [item for item in report.differences if not item.instance and not bucket.versioned]
-    done = 0
+    """Sets the index right by what the heads tell now: what it has, then what it lacks."""
+    plain = [item for item in report.differences if not item.version]
+    unlisted = _by_key(item for item in plain if item.entry is None and (item.instance or bucket.versioned))
+    plain = [item for item in plain if item.key not in unlisted or item.entry is not None]
+    told = _by_key(item for item in report.differences if item.version)
+    total, done = len(plain) + len(told) + len(unlisted), 0
 
-    async def one(item: Difference) -> None:
+    def one_done() -> None:
         nonlocal done
-        item.mended = await _mend_one(gw, bucket, item)
         done += 1
         if progress is not None:
-            progress(f"{bucket.name}: {done:,} of {len(todo):,} entries mended")
+            progress(f"{bucket.name}: {done:,} of {total:,} entries mended")
 
-    await each(todo, one, _PARALLEL)
+    async def one(item: Difference) -> None:
+        item.mended = await _mend_one(gw, bucket, item)
+        one_done()
+
+    async def versions(key: str) -> None:
+        found = {(finding.instance, finding.problem): _of_version(key, finding) for finding in await KeyCheck(gw, bucket, key).run(fix=True)}
+        for item in told.get(key, []):  # one that is not found any more was mended by somebody else
+            found.setdefault((item.instance, item.problem), replace(item, mended=True))
+        told[key] = list(found.values())
+        one_done()
+
+    async def missing(key: str) -> None:
+        for item in sorted(unlisted[key], key=lambda item: item.mtime):
+            item.mended = await list_version(gw, bucket, key, item.instance)
+        one_done()
+
+    await each(plain, one, _PARALLEL)
+    await each(list(told), versions, _PARALLEL)
+    await each(list(unlisted), missing, _PARALLEL)
+    report.differences = [item for items in (plain, *told.values(), *unlisted.values()) for item in items]
+
+
+def _by_key(items: Iterable[Difference]) -> dict[str, list[Difference]]:
+    found: dict[str, list[Difference]] = {}
+    for item in items:
+        found.setdefault(item.key, []).append(item)
+    return found
 
 
 async def _mend_one(gw: Gateway, bucket: Bucket, item: Difference) -> bool:
@@ -299,3 +353,42 @@ async def _list_it(gw: Gateway, bucket: Bucket, name: str) -> bool:
     if state is not None:
         await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.stored_size, state.mtime))
     return True
+
+
+async def check_olh(gw: Gateway, bucket: Bucket, *, fix: bool = False, progress: Progress | None = None) -> list[str]:
+    """Keys whose last version is removed, but which the index still knows: their gateway died, or lost a race. ``fix`` ends the removal."""
+    wanted: set[str] = set()
+    async for raw in raw_index.of_bucket(bucket):
+        if raw.type == raw_index.OLH:
+            entry = OlhEntry.decode(raw.data)
+            if not entry.exists and entry.pending_removal:
+                wanted.add(names.parse_index_name(entry.key.name)[1])
+    found = await _check_keys(gw, bucket, sorted(wanted), (UNFINISHED, LEFT_OVER), fix, progress)
+    return list(dict.fromkeys(item.key for item in found))
+
+
+async def check_unlinked(
+    gw: Gateway, bucket: Bucket, *, fix: bool = False, min_age: float = UNLINKED_AFTER, progress: Progress | None = None,
+) -> list[tuple[str, str]]:
+    """Versions (key, id) that were written ``min_age`` seconds ago or longer and are in no listing. ``fix`` removes them."""
+    wanted: set[str] = set()
+    async for raw in raw_index.of_bucket(bucket):
+        if raw.type == raw_index.INSTANCE:
+            entry = DirEntry.decode(raw.data)
+            if not entry.versioned_epoch:
+                wanted.add(names.parse_index_name(entry.name)[1])
+    found = await _check_keys(gw, bucket, sorted(wanted), (NEVER_LINKED,), fix, progress, min_age)
+    return [(item.key, item.instance) for item in found]
+
+
+async def _check_keys(gw: Gateway, bucket: Bucket, keys: list[str], problems: tuple[str, ...], fix: bool, progress: Progress | None,
+                      min_age: float = UNLINKED_AFTER) -> list[Difference]:
+    found: list[Difference] = []
+
+    async def one(key: str) -> None:
+        found.extend(_of_version(key, finding) for finding in await KeyCheck(gw, bucket, key, min_age).run(fix, problems))
+        if progress is not None:
+            progress(f"{bucket.name}: {len(found):,} found among {len(keys):,} keys in doubt")
+
+    await each(keys, one, _PARALLEL)
+    return sorted(found, key=lambda item: (item.key, item.instance))

@@ -88,7 +88,8 @@ def announcement(op_tag: str) -> tuple[str, bytes]:
     return OLH_PENDING + op_tag, OlhPendingInfo(time=time.time_ns()).encode()
 
 
-async def _write_head(gw: Gateway, bucket: Bucket, key: str, op: WriteOp) -> None:
+async def write_head(gw: Gateway, bucket: Bucket, key: str, op: WriteOp) -> None:
+    """Changes the key's plain head."""
     ioctx = await places.head_pool(gw, bucket)
     await ioctx.write(names.raw_name(bucket.marker, key), op, locator=names.locator(bucket.marker, key))
 
@@ -110,7 +111,7 @@ async def announce(gw: Gateway, bucket: Bucket, key: str, op_tag: str) -> str:
             op = WriteOp(mtime=head.mtime).cmpxattr(OLH_IDTAG, b"").cmpxattr(IDTAG, head.idtag).setxattrs({OLH_INFO: info.encode(), **fresh})
         op.setxattr(name, value)
         try:
-            await _write_head(gw, bucket, key, op)
+            await write_head(gw, bucket, key, op)
             return tag.decode()
         except (store_errors.Cancelled, store_errors.Exists, store_errors.NotFound):
             continue
@@ -123,7 +124,7 @@ async def _withdraw(gw: Gateway, bucket: Bucket, key: str, tag: str, op_tag: str
         head = await existing_head(gw, bucket, key)
         if head is not None:
             op = WriteOp(mtime=head.mtime).cmpxattr(OLH_IDTAG, tag.encode()).rmxattr(OLH_PENDING + op_tag)
-            await _write_head(gw, bucket, key, op)
+            await write_head(gw, bucket, key, op)
     except (store_errors.Cancelled, store_errors.NotFound):
         log.debug("the head of %s was replaced", key)
 
@@ -212,7 +213,7 @@ async def _repair_head(gw: Gateway, bucket: Bucket, key: str, tag: str) -> None:
     op = WriteOp().cmpxattr(OLH_IDTAG, tag.encode())
     op.setxattrs({OLH_INFO: info.encode(), OLH_VER: str(olh.epoch).encode(), OLH_IDTAG: olh.tag.encode()})
     try:
-        await _write_head(gw, bucket, key, op)
+        await write_head(gw, bucket, key, op)
     except (store_errors.Cancelled, store_errors.NotFound):
         log.debug("the head of %s changed meanwhile", key)
 
@@ -264,7 +265,7 @@ async def _apply(gw: Gateway, head: ObjectState, logged: dict[int, list[OlhLogEn
         for instance in removed:
             if not await _remove_version(gw, head, instance, stored):
                 return False
-        await _write_head(gw, bucket, key, update)
+        await write_head(gw, bucket, key, update)
     except (store_errors.Cancelled, store_errors.NotFound):
         return False
     await _trim(bucket, key, head, last)
@@ -301,7 +302,7 @@ async def _drop_head(gw: Gateway, head: ObjectState, epoch: int) -> None:
     op = WriteOp().cmpxattr(OLH_IDTAG, head.attrs[OLH_IDTAG]).cmpxattr(OLH_VER, str(epoch).encode())
     op.call(classes.OBJ_CHECK_ATTRS_PREFIX(cls_rgw.CheckAttrsPrefixOp(check_prefix=OLH_PENDING, fail_if_exist=True))).remove()
     try:
-        await _write_head(gw, bucket, key, op)
+        await write_head(gw, bucket, key, op)
         request = cls_rgw.ClearOlhOp(key=IndexKey.of(key).cls_key, olh_tag=head.attrs[OLH_IDTAG].decode())
         await bucket.index.call(key, classes.BUCKET_CLEAR_OLH(request))
     except (store_errors.Cancelled, store_errors.NotFound):
@@ -326,6 +327,6 @@ async def settle(gw: Gateway, head: ObjectState, *, dangling: bool = False) -> N
     for name in stale:
         op.rmxattr(name)
     try:
-        await _write_head(gw, head.bucket, head.key, op)
+        await write_head(gw, head.bucket, head.key, op)
     except (store_errors.Cancelled, store_errors.NotFound):
         log.debug("the head of %s was replaced", head.key)

@@ -164,8 +164,10 @@ def index_raw() -> list[Step]:
         steps += [bi_list(name, limit=n) for n in (*range(16), 100)]
     steps += [bi_list(marker=m) for m in ("a", "ab", "b", "zz", "\x00")]
     entry = cls_rgw.BiEntry(type=1, idx="raw", data=DirEntry(name="raw", exists=True, meta=meta(77)).encode())
+    version = cls_rgw.BiEntry(type=1, idx="raw1", data=DirEntry(name="raw1", exists=True, flags=1, meta=meta(7)).encode())
     other = cls_rgw.BiEntry(type=2, idx="raw2", data=b"data")
-    return [*steps, c.BI_PUT(cls_rgw.BiPutOp(entry=entry)), listing(), c.BUCKET_CHECK_INDEX(), c.BI_PUT(cls_rgw.BiPutOp(entry=other)), bi_get("raw2", 1)]
+    return [*steps, c.BI_PUT(cls_rgw.BiPutOp(entry=entry)), listing(), c.BUCKET_CHECK_INDEX(), c.BI_PUT(cls_rgw.BiPutOp(entry=version)),
+            c.BUCKET_CHECK_INDEX(), c.BI_PUT(cls_rgw.BiPutOp(entry=other)), bi_get("raw2", 1)]
 
 
 def suggestions() -> list[Step]:

@@ -11,6 +11,7 @@ from rgw.core import bucket_check, bucket_owners, metadata_sections, radoslist, 
 from rgw.core.gateway import Gateway
 from rgw.core.purge import purge_bucket
 from rgw.errors import S3Error
+from rgw.formats.names import index_name
 
 
 @click.group()
@@ -100,17 +101,37 @@ async def bucket_rm(name: str, tenant: str | None, purge_objects: bool) -> None:
 @tenant_option
 @click.option("--fix", is_flag=True, help="Mend what differs.")
 @click.option("--check-objects", is_flag=True, help="Compare the index with the objects in the data pool too.")
-@click.argument("what", required=False, metavar="")
+@click.option("--dump-keys", is_flag=True, help="olh, unlinked: print what is found.")
+@click.option("--min-age-hours", type=click.IntRange(0), default=1, show_default=True, help="unlinked: leave younger versions alone.")
+@click.option("--hide-progress", is_flag=True, help="olh, unlinked: do not count on standard error.")
+@click.argument("what", required=False, type=click.Choice(["olh", "unlinked"]))
 @asynchronous
-async def check(name: str, tenant: str | None, fix: bool, check_objects: bool, what: str | None) -> None:
-    """Compares a bucket's index, objects and statistics and prints what differs."""
-    if what:
-        raise click.ClickException(f"bucket check {what} is not implemented")
+async def check(name: str, tenant: str | None, fix: bool, check_objects: bool, dump_keys: bool, min_age_hours: int, hide_progress: bool,
+                what: str | None) -> None:
+    """Compares a bucket's index, objects and statistics and prints what differs.
+
+    `olh`: looks only for keys whose last version's removal was not finished; `unlinked`: only for versions that are in no listing, which
+    --fix removes.
+    """
     progress = output.Progress()
     async with gateway(current()) as gw:
-        report = await bucket_check.check(gw, await find_bucket(gw, name, tenant), fix=fix, check_objects=check_objects, progress=progress)
+        found = await find_bucket(gw, name, tenant)
+        if what is None:
+            report = await bucket_check.check(gw, found, fix=fix, check_objects=check_objects, progress=progress)
+            progress.end()
+            output.show(report.dump())
+            return
+        rows: list[object]
+        if what == "olh":
+            rows = [index_name(key) for key in await bucket_check.check_olh(gw, found, fix=fix, progress=progress)]
+        else:
+            rows = [{"name": index_name(key), "instance": instance} for key, instance in await bucket_check.check_unlinked(
+                gw, found, fix=fix, min_age=min_age_hours * 3600, progress=progress)]
         progress.end()
-        output.show(report.dump())
+        if dump_keys:
+            output.show(rows)
+        if not hide_progress:
+            click.echo(f"{len(rows)} entries {'mended' if fix else 'found'}", err=True)
 
 
 @bucket.command("link")

@@ -7,6 +7,7 @@ import click
 from rgw.cli import output
 from rgw.cli.admin.common import bucket_option, find_bucket, find_stored_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
+from rgw.core import version_check
 from rgw.core.dump.bucket import policy as dumped_policy
 from rgw.core.dump.object import stat as dumped
 from rgw.core.index import OP_DEL, IndexKey
@@ -43,9 +44,11 @@ async def stat(name: str, tenant: str | None, key: str, version: str) -> None:
 @version_option
 @asynchronous
 async def rm(name: str, tenant: str | None, key: str, version: str) -> None:
-    """Removes an object."""
+    """Removes an object; in a bucket with versions the one that is named, or else the null version, if there is one."""
     async with gateway(current()) as gw:
-        if not await gw.objects.delete(await find_bucket(gw, name, tenant), key, version):
+        found = await find_bucket(gw, name, tenant)
+        done = await gw.objects.delete(found, key, version or ("null" if found.versioned else ""))
+        if not done and (version or not found.versioned):
             raise S3Error("NoSuchKey", Key=key)
 
 
@@ -57,11 +60,12 @@ async def rm(name: str, tenant: str | None, key: str, version: str) -> None:
 @version_option
 @asynchronous
 async def unlink(name: str, tenant: str | None, key: str, version: str) -> None:
-    """Drops an object's entry from the index. Its data stay: `bucket check --check-objects --fix` lists it again."""
+    """Drops an object's, or a version's, entry from the index. Its data stay: `bucket check --check-objects --fix` lists it again."""
     async with gateway(current()) as gw:
         found = await find_bucket(gw, name, tenant)
-        if found.versioned or version:
-            raise S3Error("NotImplemented", "unlinking in a versioned bucket is not implemented")
+        if found.versioned:
+            await version_check.unlink(gw, found, key, version if version != "null" else "")
+            return
         tag, place = gw.new_tag(), IndexKey.of(key)
         await found.index.prepare(OP_DEL, tag, place)
         await found.index.complete(OP_DEL, tag, place, meta=DirEntryMeta())

@@ -217,10 +217,8 @@ def _recount(ctx: ObjectContext) -> tuple[DirHeader, DirHeader]:
     existing = read_header(ctx)
     counted = DirHeader(tag_timeout=existing.tag_timeout, ver=existing.ver, syncstopped=existing.syncstopped)
     for key, value in chain(plain_items(ctx), ctx.omap_iter(prefix=keys.INSTANCE)):
-        if keys.is_plain(key) and b"\0" in key:
-            continue  # a version's second entry, in listing order
         entry = DirEntry.decode(value)
-        if entry.exists and not entry.flags & FLAG_VER_MARKER:
+        if entry.exists and not (keys.is_plain(key) and entry.flags):  # of a version, the entry in listing order does not count
             add_stats(counted, entry.meta)
     return existing, counted
 
