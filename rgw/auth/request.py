@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 from rgw.errors import S3Error
 
 _ENCODED = re.compile(r"[%+]|[^\x00-\x7f]")
+_KEYS = re.compile(r"^(x-amz-(?:copy-source-)?server-side-encryption-customer-key:).+$", re.MULTILINE)
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
@@ -61,6 +62,11 @@ def parse_query(raw: str) -> dict[str, str]:
                 name, value = unquote(name, plus=True), unquote(value, plus=True)
             query.setdefault(name, value)
     return query
+
+
+def without_keys(text: str) -> str:
+    """A canonical request or string to sign without the encryption keys among its headers, to be shown."""
+    return _KEYS.sub(r"\1(hidden)", text)
 
 
 def octets(text: str) -> bytes:

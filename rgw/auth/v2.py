@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rgw.errors import S3Error
 
 from . import sigv2, times
-from .request import RequestView, octets
+from .request import RequestView, octets, without_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +61,6 @@ def verify(claim: Claim, view: RequestView, headers: Mapping[str, str], secret: 
         text = sigv2.string_to_sign(view.method, headers, claim.date, resource)
         if hmac.compare_digest(octets(sigv2.sign(secret, text)), octets(claim.signature)):
             return
+    text = without_keys(text)
     raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access_key, StringToSign=text, SignatureProvided=claim.signature,
                   StringToSignBytes=octets(text).hex(" "))

@@ -13,7 +13,7 @@ from rgw.errors import S3Error
 from . import sigv4, times
 from .identity import PayloadPlan
 from .payload import UNSIGNED_PAYLOAD, payload_plan
-from .request import RequestView, octets
+from .request import RequestView, octets, without_keys
 from .secret import Secret
 
 MAX_EXPIRES = 7 * 24 * 3600  # seconds
@@ -156,6 +156,7 @@ def verify(claim: Claim, view: RequestView, headers: Mapping[str, str], secret: 
         matches = again != path and hmac.compare_digest(
             sigv4.sign(key, sigv4.string_to_sign(claim.timestamp, scope, other)), claim.signature)
         if not matches:
+            canonical = without_keys(canonical)
             raise S3Error(
                 "SignatureDoesNotMatch", AWSAccessKeyId=claim.access_key, StringToSign=text, SignatureProvided=claim.signature,
                 StringToSignBytes=octets(text).hex(" "), CanonicalRequest=canonical, CanonicalRequestBytes=octets(canonical).hex(" "))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.conditions import Conditions
+from rgw.core.encryption import CRYPT_PREFIX, CustomerKey
 from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite
 from rgw.core.manifest import Piece, gc_chain, plain_manifest, tail_bucket, tail_instance, tails
 from rgw.core.reader import ObjectChanged, read_all, read_head
-from rgw.core.state import COMPRESSION, CRYPT_PREFIX, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, text, with_nul
+from rgw.core.state import COMPRESSION, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, text, with_nul
 from rgw.core.versions import new_instance, put_head
 from rgw.core.writer import ObjectWriter
 from rgw.errors import S3Error
@@ -79,9 +80,11 @@ async def _all(coros: Iterable[object]) -> None:
 
 async def copy(
     gw: Gateway, src: ObjectState, bucket: Bucket, key: str, *, attrs: dict[str, bytes] | None, conditions: Conditions | None = None,
-    extra: dict[str, bytes] | None = None,
+    extra: dict[str, bytes] | None = None, customer_key: CustomerKey | None = None,
 ) -> ObjectState:
-    """Copies ``src``. ``attrs`` replace the source's (None keeps them); ``extra`` (such as the new ACL) are set in both cases.
+    """Copies ``src``; bytes that are or shall be encrypted are always written anew.
+
+    ``attrs`` replace the source's (None keeps them); ``extra`` (such as the new ACL) are set in both cases.
 
     Copying an object onto itself changes its attributes only. S3Error OperationAborted if the source changes meanwhile.
     """
@@ -96,6 +99,8 @@ async def copy(
     rule = PlacementRule(bucket.info.placement_rule.name, text(chosen.get(STORAGE_CLASS)))
     itself = src.bucket.marker == bucket.marker and src.key == key and not src.instance and not bucket.versioning_enabled
     try:
+        if src.encrypted or customer_key is not None:
+            return await _copy_data(gw, src, bucket, key, chosen, conditions, customer_key)
         if itself and _same_class(gw, src, bucket, rule):
             return await _onto_itself(gw, src, bucket, key, raw, conditions)
         if src.manifest is None or not tails(src.manifest):
@@ -150,10 +155,11 @@ async def _copy_small(
 
 async def _copy_data(
     gw: Gateway, src: ObjectState, bucket: Bucket, key: str, attrs: dict[str, bytes], conditions: Conditions | None,
+    customer_key: CustomerKey | None = None,
 ) -> ObjectState:
     from rgw.core.reader import read
 
-    writer = ObjectWriter(gw, bucket, key, attrs)
+    writer = ObjectWriter(gw, bucket, key, attrs, customer_key)
     try:
         async for data in read(gw, src):
             await writer.write(data)

@@ -11,13 +11,14 @@ from rgw.core import complete as completing
 from rgw.core import places
 from rgw.core.complete import AttrsOf, CompletedPart
 from rgw.core.conditions import Conditions
+from rgw.core.encryption import CustomerKey, attributes
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, with_acl
 from rgw.core.indexed import IndexChange
 from rgw.core.part_copy import copy_part
 from rgw.core.parts import PartWriter
-from rgw.core.state import ACL, STORAGE_CLASS, ObjectState, require_unencrypted, text
+from rgw.core.state import ACL, STORAGE_CLASS, ObjectState, text
 from rgw.core.uploads import Part, Upload, load_upload, read_parts
 from rgw.formats.acl import AccessControlPolicy, AclOwner
 from rgw.formats.basics import PlacementRule
@@ -64,9 +65,14 @@ class Multipart:
     def __init__(self, gw: Gateway) -> None:
         self._gw = gw
 
-    async def create(self, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes]) -> str:
-        """Starts an upload and returns its id. ``attrs`` become the object's; the ACL among them names the owner."""
-        return await uncancelled(self._create(bucket, key, with_acl(attrs, owner)))
+    async def create(
+        self, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes], customer_key: CustomerKey | None = None,
+    ) -> str:
+        """Starts an upload and returns its id. ``attrs`` become the object's; the ACL among them names the owner.
+
+        With ``customer_key`` the object will be encrypted, and each part must come with the same key.
+        """
+        return await uncancelled(self._create(bucket, key, with_acl(attrs, owner) | attributes(customer_key)))
 
     async def _create(self, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> str:
         gw = self._gw
@@ -96,15 +102,20 @@ class Multipart:
         """An upload in progress. S3Error NoSuchUpload."""
         return await load_upload(self._gw, bucket, key, upload_id)
 
-    def part_writer(self, upload: Upload, number: int, size_hint: int | None = None) -> PartWriter:
-        """A writer for a part's body. S3Error NotImplemented if the upload is encrypted."""
-        require_unencrypted(upload.attrs)
-        return PartWriter(self._gw, upload, number)
+    def part_writer(
+        self, upload: Upload, number: int, size_hint: int | None = None, customer_key: CustomerKey | None = None,
+    ) -> PartWriter:
+        """A writer for a part's body. S3Error InvalidArgument unless ``customer_key`` is the upload's, if that is encrypted."""
+        return PartWriter(self._gw, upload, number, customer_key)
 
-    async def copy_part(self, upload: Upload, number: int, src: ObjectState, offset: int, length: int) -> Part:
-        """Makes a range of an object a part, by reference where possible. S3Error NotImplemented if either is encrypted."""
-        require_unencrypted(upload.attrs)
-        return await copy_part(self._gw, upload, number, src, offset, length)
+    async def copy_part(
+        self, upload: Upload, number: int, src: ObjectState, offset: int, length: int, customer_key: CustomerKey | None = None,
+    ) -> Part:
+        """Makes a range of an object a part, by reference where possible: where neither is encrypted. An encrypted source must be unlocked.
+
+        S3Error InvalidArgument unless ``customer_key`` is the upload's, if that is encrypted.
+        """
+        return await copy_part(self._gw, upload, number, src, offset, length, customer_key)
 
     async def list_parts(self, upload: Upload, marker: int = 0, max_parts: int = 1000) -> tuple[list[Part], bool]:
         """Parts numbered above ``marker``, and whether there are more. S3Error NoSuchUpload."""

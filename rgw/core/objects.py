@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rgw.core import copy as copying
 from rgw.core import reader, versions
 from rgw.core.conditions import Conditions
+from rgw.core.encryption import CustomerKey
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, with_acl
 from rgw.core.index import IndexKey
@@ -42,19 +43,20 @@ class Objects:
         return await load(self._gw, bucket, key, version_id)
 
     async def get(self, bucket: Bucket, key: str, version_id: str = "") -> ObjectState:
-        """As ``head``, with the head's bytes in the same round trip; NotImplemented if the bytes are stored transformed."""
-        state = await load(self._gw, bucket, key, version_id, prefetch=True)
-        state.require_readable()
-        return state
+        """As ``head``, with the head's bytes in the same round trip."""
+        return await load(self._gw, bucket, key, version_id, prefetch=True)
 
     def read(self, state: ObjectState, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The object's bytes, in order. ObjectChanged if it is replaced while it is read."""
+        """The object's bytes, in order. ObjectChanged if it is replaced while it is read. An encrypted object's state must be unlocked."""
         return reader.read(self._gw, state, offset, length)
 
     def writer(self, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes] | None = None,
-               size_hint: int | None = None) -> ObjectWriter:
-        """A writer for a new object. ``attrs`` are raw xattrs; without an ACL among them the owner's private one is set."""
-        return ObjectWriter(self._gw, bucket, key, with_acl(attrs or {}, owner))
+               size_hint: int | None = None, customer_key: CustomerKey | None = None) -> ObjectWriter:
+        """A writer for a new object. ``attrs`` are raw xattrs; without an ACL among them the owner's private one is set.
+
+        With ``customer_key`` the object is encrypted.
+        """
+        return ObjectWriter(self._gw, bucket, key, with_acl(attrs or {}, owner), customer_key)
 
     async def delete(
         self, bucket: Bucket, key: str, version_id: str = "", conditions: Conditions | None = None, owner: UserInfo | None = None,
@@ -64,9 +66,11 @@ class Objects:
 
     async def copy(
         self, src: ObjectState, bucket: Bucket, key: str, *, owner: UserInfo | None = None, attrs: dict[str, bytes] | None = None,
-        conditions: Conditions | None = None, extra: dict[str, bytes] | None = None,
+        conditions: Conditions | None = None, extra: dict[str, bytes] | None = None, customer_key: CustomerKey | None = None,
     ) -> ObjectState:
-        """Copies an object. ``attrs`` None keeps the source's attributes; ``extra`` are set in any case.
+        """Copies an object; an encrypted one must be unlocked. With ``customer_key`` the copy is encrypted.
+
+        ``attrs`` None keeps the source's attributes; ``extra`` are set in any case.
 
         Without an ACL in either, the copy is the owner's, privately; without ``owner`` it keeps the source's ACL.
         """
@@ -74,7 +78,8 @@ class Objects:
             attrs = with_acl(attrs, owner)
         elif owner is not None:
             extra = with_acl(extra or {}, owner)
-        return await uncancelled(copying.copy(self._gw, src, bucket, key, attrs=attrs, conditions=conditions, extra=extra))
+        return await uncancelled(copying.copy(
+            self._gw, src, bucket, key, attrs=attrs, conditions=conditions, extra=extra, customer_key=customer_key))
 
     async def set_attrs(self, state: ObjectState, changes: Mapping[str, bytes | None]) -> ObjectState:
         """Sets or removes xattrs of the head, data untouched. S3Error NoSuchKey if it vanished, OperationAborted if it keeps changing."""

@@ -99,6 +99,8 @@ OPTIONS: dict[str, Option] = {
     "rgw_max_concurrent_requests": Option("int", 1024, "requests served at the same time"),
     "rgw_op_timeout": Option("float", 30.0, "seconds after which an operation of the store is given up"),
     "rgw_body_stall_timeout": Option("float", 60.0, "seconds for which a client may send nothing of its request's body"),
+    "rgw_crypt_require_ssl": Option("bool", True, "take customers' encryption keys through HTTPS only"),
+    "rgw_trust_forwarded_https": Option("bool", False, "believe a proxy's Forwarded or X-Forwarded-Proto header that a request came through HTTPS"),
     "rgw_s3_auth_allowed_skew": Option("int", 900, "seconds that a request's date may be off"),
 }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.copy import put_references, take_references
+from rgw.core.encryption import CustomerKey, is_encrypted
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, existing_head
@@ -44,12 +45,16 @@ def pooled(obj: Obj, pool: str) -> Obj:
     return replace(obj, bucket=replace(obj.bucket, data_pool=Pool.parse(pool), data_extra_pool=Pool("", ""), index_pool=Pool("", "")))
 
 
-async def copy_part(gw: Gateway, upload: Upload, number: int, src: ObjectState, offset: int, length: int) -> Part:
-    """Makes ``length`` bytes of ``src`` from ``offset`` on a part of the upload.
+async def copy_part(
+    gw: Gateway, upload: Upload, number: int, src: ObjectState, offset: int, length: int, customer_key: CustomerKey | None = None,
+) -> Part:
+    """Makes ``length`` bytes of ``src`` from ``offset`` on a part of the upload, whose key is ``customer_key``.
 
-    S3Error NoSuchUpload, NotImplemented (a transformed source), OperationAborted if the source changes meanwhile.
+    S3Error NoSuchUpload, OperationAborted if the source changes meanwhile, and those of ``require_key`` for source and upload.
     """
     src.require_readable()
+    if src.encrypted or is_encrypted(upload.attrs):
+        return await _really(gw, upload, number, src, offset, length, customer_key)
     found = [] if src.manifest is None or src.compression is not None else list(pieces(src.manifest, offset, length))
     limit = gw.options.rgw_part_copy_max_pieces
     if src.manifest is None or all(piece.head for piece in found) or len(list(islice(pieces(src.manifest), limit + 1))) > limit:
@@ -84,8 +89,10 @@ async def _stream(gw: Gateway, src: ObjectState, offset: int, length: int):  # t
         raise S3Error("OperationAborted", "the source changed while it was copied") from error
 
 
-async def _really(gw: Gateway, upload: Upload, number: int, src: ObjectState, offset: int, length: int) -> Part:
-    writer = PartWriter(gw, upload, number)
+async def _really(
+    gw: Gateway, upload: Upload, number: int, src: ObjectState, offset: int, length: int, customer_key: CustomerKey | None = None,
+) -> Part:
+    writer = PartWriter(gw, upload, number, customer_key)
     digest = hashlib.md5(usedforsecurity=False)
     try:
         async for data in _stream(gw, src, offset, length):

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from rgw.core import places
+from rgw.core import encryption, places
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta
@@ -136,7 +136,10 @@ def _stripe(oid: str) -> int:
 class PartWriter:
     """One part's body. Either ``complete`` or ``abort`` must be called; ``abort`` after a failed ``complete`` removes what was written."""
 
-    def __init__(self, gw: Gateway, upload: Upload, number: int) -> None:
+    def __init__(self, gw: Gateway, upload: Upload, number: int, customer_key: encryption.CustomerKey | None = None) -> None:
+        """S3Error NotImplemented or InvalidArgument unless ``customer_key`` is what the upload was begun with."""
+        encryption.require_key(upload.attrs, customer_key)
+        self._customer_key = customer_key if encryption.is_encrypted(upload.attrs) else None
         self._gw = gw
         self._upload = upload
         self._number = number
@@ -147,10 +150,14 @@ class PartWriter:
         self._kept = False
         self._unsure = False  # whether the first object may be there, ours or another writer's
         self._intent = part_intent(gw, upload, number, [self._prefix, self._other])
-        stripe = gw.options.rgw_obj_stripe_size
+        self._stripe_size = stripe = gw.options.rgw_obj_stripe_size
+        if self._customer_key is not None:
+            encryption.require_stripes([stripe])
         self._sink = StripeSink(stripe, stripe, gw.options.rgw_put_obj_min_window_size, self._put, gw.body_memory)
 
     async def _put(self, stripe: int, data: bytes) -> None:
+        if self._customer_key is not None:
+            data = await encryption.off_loop(self._customer_key.encrypt, data, stripe * self._stripe_size)
         ioctx = await self._gw.pool(self._pool)
         await self._intent.confirm()
         if stripe:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.compression import blocks_of, decompress
+from rgw.core.encryption import CHUNK, CustomerKey, off_loop, streams
 from rgw.core.manifest import Piece, pieces
 from rgw.core.state import IDTAG, ObjectState
 from rgw.errors import S3Error
@@ -66,13 +67,18 @@ def _split(piece: Piece, limit: int) -> Iterator[Piece]:
 async def read(gw: Gateway, state: ObjectState, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
     """Yields the object's bytes ``[offset, offset + length)`` in order.
 
-    S3Error NotImplemented for encrypted objects; ObjectChanged in mid-way.
+    S3Error for encrypted objects whose state is not unlocked; ObjectChanged in mid-way.
     ``rgw_get_obj_window_size`` bounds the bytes in flight.
     """
     state.require_readable()
     end = state.size if length is None else min(offset + length, state.size)
     compression = state.compression
-    stored = _read_stored(gw, state, offset, end) if compression is None else _decompressed(gw, state, compression, offset, end)
+    if state.customer_key is not None:
+        stored = _decrypted(gw, state, state.customer_key, offset, end)
+    elif compression is not None:
+        stored = _decompressed(gw, state, compression, offset, end)
+    else:
+        stored = _read_stored(gw, state, offset, end)
     async with aclosing(stored):
         async for data in stored:
             yield data
@@ -93,6 +99,38 @@ async def _decompressed(gw: Gateway, state: ObjectState, info: CompressionInfo, 
             del held[:block.len]
             data = await asyncio.to_thread(decompress, info, packed, size)
             yield data[max(offset - block.old_ofs, 0):end - block.old_ofs]
+
+
+async def _decrypted(gw: Gateway, state: ObjectState, key: CustomerKey, offset: int, end: int) -> AsyncGenerator[bytes, None]:
+    """Reads from the start of the range's first chunk to the end of its last one, and decrypts what has come in whole chunks."""
+    found = [(start, stop) for start, stop in streams(state.manifest, state.size) if start < end and stop > offset]
+    if not found or offset >= end:
+        return
+    start, stop = found[0]
+    at = offset - (offset - start) % CHUNK  # where ``held`` begins
+    last, until = found[-1]
+    until = min(until, end + (last - end) % CHUNK)
+    upcoming = iter(found[1:])
+    held = b""
+    async with aclosing(_read_stored(gw, state, at, until)) as stored:
+        async for data in stored:
+            held = held + data if held else data
+            while held:
+                size = min(stop, until) - at  # what is left of the stream, as far as it is wanted
+                if len(held) < size:
+                    size = len(held) - len(held) % CHUNK
+                if not size:
+                    break
+                plain = await off_loop(key.decrypt, held[:size], at - start)
+                yield plain[max(offset - at, 0):end - at]
+                held, at = held[size:], at + size
+                if at == stop:
+                    start, stop = next(upcoming, (at, until))
+
+
+def read_stored(gw: Gateway, state: ObjectState) -> AsyncGenerator[bytes, None]:
+    """The object's bytes as RADOS holds them."""
+    return _read_stored(gw, state, 0, state.stored_size)
 
 
 async def _read_stored(gw: Gateway, state: ObjectState, offset: int, end: int) -> AsyncGenerator[bytes, None]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgw.core import places
 from rgw.core.compression import NONE, original_parts
+from rgw.core.encryption import CustomerKey, is_encrypted, require_key
 from rgw.core.manifest import part_ranges
 from rgw.errors import S3Error
 from rgw.formats import names
@@ -29,7 +30,6 @@ STORAGE_CLASS = "user.rgw.storage_class"
 PG_VER = "user.rgw.pg_ver"
 SOURCE_ZONE = "user.rgw.source_zone"
 COMPRESSION = "user.rgw.compression"
-CRYPT_PREFIX = "user.rgw.crypt."
 LONGEST_ID = 128  # of a version or an upload; RADOS refuses the names that absurd ones would make
 OLH_PREFIX = "user.rgw.olh."
 OLH_INFO = "user.rgw.olh.info"
@@ -61,11 +61,11 @@ class ObjectState:
 
     ``size`` is what clients see, ``version`` the head's user version, ``mtime`` ns, ``instance`` the RADOS name's version ("" for plain
     objects and the null version), ``head_size`` the bytes of the RADOS object. ``manifest`` and ``parts`` (number, offset, size; None where
-    there are none) are decoded from the xattrs unless they are given.
+    there are none) are decoded from the xattrs unless they are given. ``customer_key``: see ``unlock``.
     """
 
     __slots__ = ("bucket", "key", "version_id", "size", "mtime", "attrs", "head_pool", "head_oid", "head_locator", "instance", "version",
-                 "head_size", "head_data", "_manifest", "_parts", "_head_end")
+                 "head_size", "head_data", "customer_key", "_manifest", "_parts", "_head_end")
 
     def __init__(
         self, *, bucket: Bucket, key: str, version_id: str, size: int, mtime: int, attrs: dict[str, bytes], head_pool: IoCtx, head_oid: str,
@@ -86,6 +86,7 @@ class ObjectState:
         self.version = version
         self.head_size = head_size
         self.head_data = head_data
+        self.customer_key: CustomerKey | None = None
         self._manifest = manifest
         self._parts = parts
         self._head_end = head_end
@@ -159,16 +160,23 @@ class ObjectState:
         """How radosgw compressed the object; None if it did not."""
         return compression_of(self.attrs)
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether the bytes are stored encrypted, in whatever mode."""
+        return is_encrypted(self.attrs)
+
+    def unlock(self, key: CustomerKey | None) -> None:
+        """Takes the key for what comes; one that is not needed is ignored. S3Error as ``require_key`` has them."""
+        require_key(self.attrs, key)
+        if self.encrypted:
+            if self.compression is not None:
+                raise S3Error("NotImplemented", "What is stored compressed and encrypted cannot be read by this gateway.")
+            self.customer_key = key
+
     def require_readable(self) -> None:
-        """NotImplemented if the bytes are stored encrypted."""
-        require_unencrypted(self.attrs)
-
-
-def require_unencrypted(attrs: dict[str, bytes]) -> None:
-    """NotImplemented for the xattrs of an object or upload whose bytes are stored encrypted."""
-    if any(name.startswith(CRYPT_PREFIX) for name in attrs):
-        mode = text(attrs.get(CRYPT_PREFIX + "mode")) or "an unknown mode"
-        raise S3Error("NotImplemented", f"What is stored encrypted ({mode}) can neither be read nor added to by this gateway.")
+        """S3Error as ``unlock`` unless the bytes are plain or were unlocked."""
+        if self.customer_key is None:
+            self.unlock(None)
 
 
 def compression_of(attrs: dict[str, bytes]) -> CompressionInfo | None:
@@ -197,6 +205,8 @@ def _from_result(bucket: Bucket, key: str, version_id: str, instance: str, ioctx
     compression = compression_of(result.xattrs)
     if compression is not None:
         size, head_end = compression.orig_size, 0
+    elif is_encrypted(result.xattrs):
+        head_end = 0  # what came with the head is not what a client may see
     return ObjectState(
         bucket=bucket, key=key, version_id=version_id, size=size, mtime=result.mtime,
         attrs=result.xattrs, manifest=manifest, head_pool=ioctx, head_oid=oid, head_locator=loc, instance=instance, version=result.version,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from rgw.core import places
+from rgw.core import encryption, places
 from rgw.core.conditions import Conditions
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
@@ -48,11 +48,13 @@ async def remove_objects(gw: Gateway, pool: str, oids: list[str]) -> None:
 class ObjectWriter:
     """One object's body. ``complete`` or ``abort`` must be called; after a failed ``complete``, ``abort`` removes what was written."""
 
-    def __init__(self, gw: Gateway, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> None:
+    def __init__(self, gw: Gateway, bucket: Bucket, key: str, attrs: dict[str, bytes], customer_key: encryption.CustomerKey | None = None) -> None:
+        """With ``customer_key`` the object is encrypted. S3Error NotImplemented if the options do not allow that."""
         self._gw = gw
         self._bucket = bucket
         self._key = key
-        self._attrs = attrs
+        self._attrs = attrs | encryption.attributes(customer_key)
+        self._customer_key = customer_key
         self._rule = PlacementRule(bucket.info.placement_rule.name, text(attrs.get(STORAGE_CLASS)))
         self._pool = places.tail_pool_name(gw, self._rule)
         self._prefix = f".{random_text(31)}_"
@@ -63,11 +65,14 @@ class ObjectWriter:
         self._tag = gw.new_tag()
         self._intent: OpenIntent | None = None  # an object that fits into its head needs none
         options = gw.options
-        self._sink = StripeSink(options.rgw_max_chunk_size, options.rgw_obj_stripe_size, options.rgw_put_obj_min_window_size, self._put, gw.body_memory)
+        self._head_room, self._stripe = options.rgw_max_chunk_size, options.rgw_obj_stripe_size
+        if customer_key is not None:
+            encryption.require_stripes([self._head_room, self._stripe])
+        self._sink = StripeSink(self._head_room, self._stripe, options.rgw_put_obj_min_window_size, self._put, gw.body_memory)
 
     async def _put(self, number: int, data: bytes) -> None:
         if number == 0:
-            self._head = data
+            self._head = await self._stored(data, 0)
             if self._sink.size > len(data):  # a tail follows: its intent becomes durable while more of the body arrives
                 tag = with_nul(self._tag).decode()
                 self._intent = self._gw.intents.tails(self._bucket, self._key, self._pool, self._prefix, tag, self._instance)
@@ -75,10 +80,15 @@ class ObjectWriter:
             return
         oid = names.raw_name(self._bucket.marker, f"{self._prefix}{number}", self._instance, "shadow")
         self._tails.append(oid)
+        data = await self._stored(data, self._head_room + (number - 1) * self._stripe)
         ioctx = await self._gw.pool(self._pool)
         assert self._intent is not None
         await self._intent.confirm()
         await ioctx.write(oid, WriteOp().write_full(data))
+
+    async def _stored(self, data: bytes, offset: int) -> bytes:
+        """A stripe as it is stored."""
+        return data if self._customer_key is None else await encryption.off_loop(self._customer_key.encrypt, data, offset)
 
     @property
     def size(self) -> int:

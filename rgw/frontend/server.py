@@ -73,7 +73,8 @@ class Handler:
                 raise S3Error("NotImplemented", f"{op.name} is not implemented.")
             body = BodyReader(request, _without_sums(headers) if op.own_sums else headers, identity.payload, self._gw.options.rgw_max_put_size,
                               self._gw.options.rgw_body_stall_timeout)
-            req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body))
+            req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body),
+                          secure=self._secure(request, headers))
             if scope != "service" and op.name != "CreateBucket":                       # load the bucket's state
                 req.bucket = await req.find_bucket(bucket)
                 access.require_owner(req, req.bucket, "x-amz-expected-bucket-owner")
@@ -104,6 +105,13 @@ class Handler:
             if req is not None and body is not None:                                   # account
                 account(req, op_name, status, _sent(result, response), body.received, charge)
             self.access_log.add(request_id, op_name, request.method, resource, status, (time.perf_counter() - started) * 1000)   # log
+
+    def _secure(self, request: web.BaseRequest, headers: dict[str, str]) -> bool:
+        """Whether a request came through HTTPS: to us, or to a proxy that may be believed (radosgw's rules)."""
+        if request.secure:
+            return True
+        trusted = self._gw.options.rgw_trust_forwarded_https
+        return trusted and ("proto=https" in headers.get("forwarded", "") or headers.get("x-forwarded-proto") == "https")
 
     def _refuse(self, request: web.BaseRequest, request_id: str, error: S3Error, resource: str, body: BodyReader | None) -> Reply:
         headers = self._headers(request_id) | error.headers

@@ -7,14 +7,14 @@ from urllib.parse import unquote_to_bytes
 from rgw.core.objects import ObjectState
 from rgw.core.state import ACL
 from rgw.errors import S3Error
-from rgw.ops import access, acl, attrs, versioning
+from rgw.ops import access, acl, attrs, encryption, versioning
 from rgw.ops.object_read import check_conditions
-from rgw.ops.object_write import conditions, refuse_encryption
+from rgw.ops.object_write import conditions, refuse_locks
 from rgw.ops.request import Request, Result
 
 
 async def source(req: Request) -> ObjectState:
-    """The object that x-amz-copy-source names, readable by the caller, its conditions checked."""
+    """The object that x-amz-copy-source names, readable by the caller, its conditions checked, unlocked if it is encrypted."""
     text = req.headers["x-amz-copy-source"]
     path, _, version = text.partition("?versionId=")
     try:
@@ -35,6 +35,7 @@ async def source(req: Request) -> ObjectState:
     if not access.acls.allowed(state.acl, req.identity, access.READ, bucket.owner.text()):
         raise S3Error("AccessDenied")
     check_conditions(state, req.headers, "x-amz-copy-source-", copying=True)
+    encryption.unlock_source(req, state)
     return state
 
 
@@ -46,12 +47,13 @@ def _directive(req: Request, name: str) -> bool:
 
 
 async def copy_object(req: Request) -> Result:
-    refuse_encryption(req)
+    refuse_locks(req)
+    key = encryption.key_to_write(req)
     replace, retag = _directive(req, "x-amz-metadata-directive"), _directive(req, "x-amz-tagging-directive")
     src = await source(req)
     bucket = req.the_bucket
     itself = src.bucket.bucket_id == bucket.bucket_id and src.key == req.key and not src.version_id
-    if itself and not replace and not retag and "x-amz-storage-class" not in req.headers:
+    if itself and not replace and not retag and "x-amz-storage-class" not in req.headers and key is None and not src.encrypted:
         raise S3Error("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing "
                       "the object's metadata, storage class, website redirect location or encryption attributes.")
     extra = await acl.new_object(req)
@@ -70,8 +72,9 @@ async def copy_object(req: Request) -> Result:
         values[ACL] = extra[ACL]
     async with req.gw.quotas.room(bucket, 0 if itself else src.size, 0 if itself else 1):
         state = await req.gw.objects.copy(
-            src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra)
-    headers = versioning.headers(state)
+            src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra,
+            customer_key=key)
+    headers = versioning.headers(state) | encryption.headers(key)
     if src.version_id:
         headers["x-amz-copy-source-version-id"] = src.version_id
     return Result(headers=headers, xml=("CopyObjectResult", [("LastModified", attrs.iso(state.mtime)), ("ETag", f'"{state.etag}"')]))

@@ -6,13 +6,14 @@ import re
 from typing import Any
 
 from rgw.auth import checksums
+from rgw.core.encryption import CustomerKey, is_encrypted, require_key
 from rgw.core.multipart import CompletedPart, Part, Upload
 from rgw.core.state import text
 from rgw.errors import S3Error
-from rgw.ops import acl, attrs, versioning
+from rgw.ops import acl, attrs, encryption, versioning
 from rgw.ops.copy import source
 from rgw.ops.listing import encoder
-from rgw.ops.object_write import conditions, refuse_encryption
+from rgw.ops.object_write import conditions, refuse_locks
 from rgw.ops.receive import received, require_body
 from rgw.ops.request import Request, Result
 
@@ -20,16 +21,17 @@ _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)
 
 
 async def create(req: Request) -> Result:
-    refuse_encryption(req)
+    refuse_locks(req)
+    key = encryption.key_to_write(req)
     values = attrs.metadata(req) | await acl.new_object(req)
-    headers = {}
+    headers = encryption.headers(key)
     named = req.headers.get("x-amz-checksum-algorithm")
     if named:
         algorithm = checksums.algorithm_name(named)
         kind = checksums.checksum_type(req.headers, algorithm)
         values |= {attrs.CHECKSUM + "algorithm": algorithm.encode() + b"\0", attrs.CHECKSUM + "type": kind.encode() + b"\0"}
-        headers = {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": kind}
-    upload_id = await req.gw.multipart.create(req.the_bucket, req.key, owner=req.identity.user, attrs=values)
+        headers |= {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": kind}
+    upload_id = await req.gw.multipart.create(req.the_bucket, req.key, owner=req.identity.user, attrs=values, customer_key=key)
     return Result(headers=headers, xml=("InitiateMultipartUploadResult", [
         ("Bucket", req.bucket_name), ("Key", req.key), ("UploadId", upload_id)]))
 
@@ -46,20 +48,31 @@ async def _upload(req: Request) -> Upload:
     return await req.gw.multipart.get(req.the_bucket, req.key, req.query["uploadId"])
 
 
+def _key(req: Request, upload: Upload) -> CustomerKey | None:
+    """The key that a part comes with. S3Error InvalidRequest if its upload is not encrypted: it would be stored as it is."""
+    key = encryption.key_to_write(req)
+    if key is not None and not is_encrypted(upload.attrs):
+        raise S3Error("InvalidRequest", "The upload was created without a customer's key, hence its parts cannot be encrypted.")
+    return key
+
+
 async def upload_part(req: Request) -> Result:
     number = _number(req)
     require_body(req)
     upload = await _upload(req)
-    writer = req.gw.multipart.part_writer(upload, number, req.body.length)
+    key = _key(req, upload)
+    writer = req.gw.multipart.part_writer(upload, number, req.body.length, key)
     async with received(req, writer):
         sums = req.body.checksums
         part = await writer.complete(req.body.md5, sums)
-    return Result(headers={"ETag": f'"{part.etag}"'} | {f"x-amz-checksum-{name}": value for name, value in sums.items()})
+    return Result(headers={"ETag": f'"{part.etag}"'} | {f"x-amz-checksum-{name}": value for name, value in sums.items()} | encryption.headers(key))
 
 
 async def copy_part(req: Request) -> Result:
     number = _number(req)
     upload = await _upload(req)
+    key = _key(req, upload)
+    require_key(upload.attrs, key)
     src = await source(req)
     offset, length = 0, src.size
     header = req.headers.get("x-amz-copy-source-range")
@@ -74,9 +87,9 @@ async def copy_part(req: Request) -> Result:
 
     async def work() -> tuple[str, Any]:
         async with req.gw.quotas.room(req.the_bucket, length):
-            part = await req.gw.multipart.copy_part(upload, number, src, offset, length)
+            part = await req.gw.multipart.copy_part(upload, number, src, offset, length, key)
         return "CopyPartResult", [("LastModified", attrs.iso(part.mtime)), ("ETag", f'"{part.etag}"')]
-    return Result(later=work())
+    return Result(headers=encryption.headers(key), later=work())
 
 
 def _sums(values: dict[str, str]) -> list[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from rgw.core.conditions import Conditions
 from rgw.core.objects import ObjectState
 from rgw.errors import S3Error
-from rgw.ops import access, attrs, lifecycle, versioning
+from rgw.ops import access, attrs, encryption, lifecycle, versioning
 from rgw.ops.request import Request, Result
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
@@ -111,6 +111,7 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
         part = parse_range(req.headers.get("range"), state.size) if if_range in (None, f'"{state.etag}"') else None
         if part is not None:
             (offset, length), status = part, 206
+    headers |= encryption.unlock(req, state)
     if status == 206 and length:
         headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{state.size}"
     if req.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" and status == 200:

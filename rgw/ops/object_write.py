@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rgw.core.conditions import Conditions
 from rgw.errors import S3Error
-from rgw.ops import acl, attrs, lifecycle, versioning
+from rgw.ops import acl, attrs, encryption, lifecycle, versioning
 from rgw.ops.receive import received, require_body
 from rgw.ops.request import Request, Result
 
@@ -15,16 +15,17 @@ def conditions(req: Request) -> Conditions | None:
     return found if found.any else None
 
 
-def refuse_encryption(req: Request) -> None:
-    """NotImplemented for what would be stored otherwise than asked."""
+def refuse_locks(req: Request) -> None:
+    """NotImplemented for what would be stored without the lock that is asked for."""
     for name in req.headers:
-        if name.startswith(("x-amz-server-side-encryption", "x-amz-object-lock-")):
+        if name.startswith("x-amz-object-lock-"):
             raise S3Error("NotImplemented", f"{name} is not implemented.")
 
 
 async def put(req: Request) -> Result:
-    refuse_encryption(req)
+    refuse_locks(req)
     require_body(req)
+    key = encryption.key_to_write(req)
     values = attrs.metadata(req) | await acl.new_object(req)
     wanted = conditions(req)
     if wanted is not None:  # refuse before the body where it is clear already; complete decides
@@ -35,8 +36,10 @@ async def put(req: Request) -> Result:
                 raise
             etag = None
         wanted.check(etag)
-    writer = req.gw.objects.writer(req.the_bucket, req.key, owner=req.identity.user, attrs=values, size_hint=req.body.length)
+    writer = req.gw.objects.writer(req.the_bucket, req.key, owner=req.identity.user, attrs=values, size_hint=req.body.length,
+                                   customer_key=key)
     async with received(req, writer):
         sums = attrs.checksum_attrs(req.body.checksums)
         state = await writer.complete(req.body.md5, sums, wanted)
-    return Result(headers={"ETag": f'"{state.etag}"'} | versioning.headers(state) | attrs.checksum_headers(sums) | lifecycle.expiration(req, state))
+    return Result(headers={"ETag": f'"{state.etag}"'} | versioning.headers(state) | attrs.checksum_headers(sums) | encryption.headers(key)
+                  | lifecycle.expiration(req, state))

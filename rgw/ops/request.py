@@ -37,18 +37,19 @@ class Body(Protocol):
 
 @dataclass(slots=True)
 class Request:
-    """A decoded request. ``query`` values are decoded; ``headers`` names are lower case."""
+    """A decoded request. ``query`` values are decoded; ``headers`` names are lower case. ``secure``: it came through HTTPS."""
 
     gw: Gateway
     method: str
     bucket_name: str
     key: str
     query: dict[str, str]
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)  # perhaps with a key
     identity: Identity
     body: Body
     xml: Callable[[], Awaitable[Any]]
     bucket: Bucket | None = None
+    secure: bool = False
 
     @property
     def the_bucket(self) -> Bucket:
