@@ -24,6 +24,7 @@ from rgw.cli.admin.usage import usage
 from rgw.cli.admin.user import user
 from rgw.cli.admin.zone import zone, zonegroup
 from rgw.cli.copy import store
+from rgw.cli.exit_codes import AdminGroup
 from rgw.cli.rados import rados
 from rgw.cli.serve import nano, serve
 from rgw.cli.stores import store_options
@@ -36,7 +37,7 @@ def rgw() -> None:
     """An S3-compatible RADOS gateway, on an embedded store or on Ceph."""
 
 
-@click.group(name="rgw-admin", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(name="rgw-admin", cls=AdminGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package.__version__)
 @store_options
 def rgw_admin() -> None:

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 import click
 
+from rgw.cli import exit_codes
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
+from rgw.core.zone import ZoneError
 from rgw.errors import S3Error
 from rgw.store.errors import StoreError
 from rgw.store.interface import Cluster
@@ -124,7 +126,11 @@ def asynchronous(command: Callable[..., Coroutine[Any, Any, T]]) -> Callable[...
         try:
             return asyncio.run(command(*args, **kwargs))
         except S3Error as e:
-            raise click.ClickException(f"{e.code}: {e.message}") from e
+            failure = click.ClickException(f"{e.code}: {e.message}")
+            failure.exit_code = exit_codes.of_error(e.code)  # type: ignore[misc]
+            raise failure from e
+        except ZoneError as e:
+            raise click.ClickException(str(e)) from e
         except StoreError as e:
             raise click.ClickException(f"the store answered: {type(e).__name__}: {e}") from e
 

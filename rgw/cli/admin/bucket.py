@@ -191,7 +191,13 @@ async def rados_objects(name: str | None, tenant: str | None, separator: str | N
     async with gateway(current()) as gw:
         for one in [name] if name else await metadata_sections.keys(gw, "bucket"):
             owner_tenant, plain = split_bucket(one, tenant if name else None)
-            found = await bucket_owners.find(gw, plain, owner_tenant)
+            try:
+                found = await bucket_owners.find(gw, plain, owner_tenant)
+            except S3Error as error:
+                if error.code != "NoSuchBucket":
+                    raise
+                click.echo(f"bucket {one} does not exist; perhaps it was deleted just now", err=True)  # no error, as with radosgw-admin
+                continue
             seen: set[str] = set()
             async for item in radoslist.of_bucket(gw, found, uploads=separator is None):
                 if item.oid not in seen:

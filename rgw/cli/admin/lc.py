@@ -8,6 +8,7 @@ from rgw.cli import output
 from rgw.cli.admin.common import find_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core.dump import lifecycle as dump
+from rgw.errors import S3Error
 
 
 @click.group()
@@ -34,7 +35,7 @@ async def lc_get(name: str, tenant: str | None) -> None:
     async with gateway(current()) as gw:
         config = gw.lifecycle.config(await find_bucket(gw, name, tenant))
         if config is None:
-            raise click.ClickException(f"bucket {name} has no lifecycle rules")
+            raise S3Error("NoSuchLifecycleConfiguration", f"bucket {name} has no lifecycle rules")
         output.show(dump.config(config))
 
 

@@ -24,9 +24,9 @@ sure_option = click.option("--yes-i-really-mean-it", "sure", is_flag=True, help=
 
 def _check_number(found: Bucket, num_shards: int, sure: bool) -> None:
     if not 1 <= num_shards <= MAX_SHARDS:
-        raise click.ClickException(f"--num-shards must be 1 to {MAX_SHARDS}")
+        raise S3Error("InvalidArgument", f"--num-shards must be 1 to {MAX_SHARDS}")
     if num_shards <= found.num_shards and not sure:
-        raise click.ClickException(f"the bucket has {found.num_shards} shards already: for no more than that, --yes-i-really-mean-it")
+        raise S3Error("InvalidArgument", f"the bucket has {found.num_shards} shards already: for no more than that, --yes-i-really-mean-it")
 
 
 @bucket.command("reshard")
@@ -180,4 +180,4 @@ async def reshard_cancel(name: str, tenant: str | None) -> None:
             await gw.reshard_queue.remove(found.tenant, found.name)
         except NotFound:
             if not recovered:
-                raise click.ClickException("the bucket is not queued for resharding") from None
+                click.echo("the bucket is not queued for resharding", err=True)  # no error, as with radosgw-admin

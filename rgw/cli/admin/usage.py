@@ -71,7 +71,7 @@ async def usage_show(uid: str, tenant: str | None, bucket: str, start: int | Non
 async def usage_trim(uid: str, tenant: str | None, bucket: str, start: int | None, end: int | None, sure: bool) -> None:
     """Removes entries from the log."""
     if not (uid or bucket or start is not None or end is not None or sure):
-        raise click.UsageError(_NO_DATES)
+        raise click.ClickException(_NO_DATES)
     async with gateway(current()) as gw:
         await gw.usage.trim(full_uid(uid, tenant), bucket, start or 0, END if end is None else end)
 
@@ -83,6 +83,6 @@ async def usage_trim(uid: str, tenant: str | None, bucket: str, start: int | Non
 async def usage_clear(sure: bool) -> None:
     """Removes the whole log."""
     if not sure:
-        raise click.UsageError("usage clear removes the data of all users; say --yes-i-really-mean-it if you do")
+        raise click.ClickException("usage clear removes the data of all users; say --yes-i-really-mean-it if you do")
     async with gateway(current()) as gw:
         await gw.usage.clear()
