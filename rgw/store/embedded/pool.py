@@ -73,7 +73,7 @@ class EmbeddedIoCtx(IoCtx):
             # The thread submits it, so that a cancelled caller leaves no file that nobody knows of.
             await loop.run_in_executor(self._cluster.write_threads, self._write_files, change)
         else:
-            self._cluster.writer.submit(change)
+            self._cluster.writer.submit_soon(change)
         return WriteResult(await future)
 
     def _write_files(self, change: Change) -> None:

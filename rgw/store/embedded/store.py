@@ -132,7 +132,7 @@ class EmbeddedCluster(Cluster):
     async def _task(self, function: Callable[[WriteSession], Any]) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self.writer.submit(Task(loop, future, function))
+        self.writer.submit_soon(Task(loop, future, function))
         return await future
 
     async def pool_stat(self, pool: str) -> PoolStat:
@@ -145,6 +145,7 @@ class EmbeddedCluster(Cluster):
             return
         self._closed = True
         await self.watches.close()
+        self.writer.hand_over(asyncio.get_running_loop())
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

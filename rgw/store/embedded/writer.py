@@ -76,7 +76,8 @@ class Writer:
         self._folder = folder
         self._max_bytes = max_bytes
         self._reserve = reserve
-        self._queue: queue.SimpleQueue[Change | Task | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Change | Task] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Change | Task]] = {}
         self._unlinked: list[int] = []  # their marks in the trash may go
         self._dropped = True  # there may be dropped maps to remove
         self._closed = False
@@ -85,7 +86,23 @@ class Writer:
 
     def submit(self, change: Change | Task) -> None:
         """From any thread; the future is resolved in its loop once the change is durable, or has failed."""
-        self._queue.put(change)
+        self._queue.put([change])
+
+    def submit_soon(self, change: Change | Task) -> None:
+        """As ``submit``, from the loop's own thread. What one turn of the loop submits goes together: the writer wakes once, when the loop
+        is done with its turn, instead of fighting with it for the interpreter's lock over a first change."""
+        gathered = self._gathered.get(change.loop)
+        if gathered is None:
+            self._gathered[change.loop] = [change]
+            change.loop.call_soon(self.hand_over, change.loop)
+        else:
+            gathered.append(change)
+
+    def hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Submits what ``submit_soon`` has gathered, in the loop's thread. Needed before ``close``."""
+        gathered = self._gathered.pop(loop, None)
+        if gathered is not None:
+            self._queue.put(gathered)
 
     def close(self) -> None:
         """Finishes what waits. Blocking."""
@@ -97,20 +114,19 @@ class Writer:
     def _run(self) -> None:
         while True:
             try:
-                item = self._queue.get(timeout=_IDLE if self._dropped else None)
+                batch = self._queue.get(timeout=_IDLE if self._dropped else None)
             except queue.Empty:
                 self._purge()
                 continue
-            if item is None:
+            if batch is None:
                 break
-            batch = [item]
             try:
                 while len(batch) < MAX_BATCH:
-                    item = self._queue.get_nowait()
-                    if item is None:
+                    more = self._queue.get_nowait()
+                    if more is None:
                         self._queue.put(None)
                         break
-                    batch.append(item)
+                    batch += more
             except queue.Empty:
                 pass
             try:
