@@ -87,6 +87,7 @@ class WriteSession:
         self.txn = database.env.begin(write=True, buffers=True)
         self._next_id: int | None = None
         self._pools: dict[str, PoolRecord] = {}
+        self.dropped = False  # whether a map was put off to later transactions
 
     def counter(self, name: bytes) -> int:
         """The next value of a counter that never goes back; the first is 1."""
@@ -104,6 +105,7 @@ class WriteSession:
         """Removes a map that nothing uses any more. The rest of a large one goes bit by bit, in later transactions."""
         if omap.purge(self.txn, self.dbs.omap, map_id, PURGED_AT_ONCE) >= PURGED_AT_ONCE:
             self.txn.put(map_id.to_bytes(8, "big"), b"", db=self.dbs.dropped)
+            self.dropped = True
 
     def purge_dropped(self) -> bool:
         """Removes a bit of what was dropped; whether there may be more."""

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 512
 _NEARLY_FULL = 1 << 20
+_FAR_FROM_FULL, _FAR_FOR = 1 << 30, 0.02  # a disk with so many bytes left is not looked at for so many seconds: nobody fills it meanwhile
 _IDLE = 0.002  # seconds without a change after which dropped maps are removed a bit
 # Refused while the disk is nearly full. Class calls are not: a removal needs them to make room.
 _GROWING = frozenset((StepKind.CREATE, StepKind.WRITE, StepKind.WRITE_FULL, StepKind.APPEND, StepKind.SETXATTR, StepKind.OMAP_SET))
@@ -80,6 +81,7 @@ class Writer:
         self._gathered: dict[asyncio.AbstractEventLoop, list[Change | Task]] = {}
         self._unlinked: list[int] = []  # their marks in the trash may go
         self._dropped = True  # there may be dropped maps to remove
+        self._look_at_disk = 0.0  # by the monotonic clock
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="rgw-store-writer", daemon=True)
         self._thread.start()
@@ -141,9 +143,9 @@ class Writer:
     def _purge(self) -> None:
         """Removes a bit of dropped maps while nobody waits."""
         try:
-            self._dropped = False
             self._transaction([])  # which does that
         except (lmdb.Error, OSError) as error:
+            self._dropped = False  # until the next is dropped
             log.warning("dropped maps could not be removed: %s", error)
 
     def _commit(self, batch: list[Change | Task]) -> list[Outcome]:
@@ -192,7 +194,8 @@ class Writer:
                         raise _Tainted from error
                     log.exception("an operation on %r failed", change.oid)
                     outcomes.append((None, error))
-            self._dropped = session.purge_dropped()
+            if self._dropped or session.dropped:
+                self._dropped = session.purge_dropped()
             for file_id in unlinked:
                 session.txn.delete(file_id.to_bytes(8, "big"), db=self._database.trash)
             session.commit()
@@ -230,8 +233,13 @@ class Writer:
         return disk.f_bavail * disk.f_frsize
 
     def _full(self, session: WriteSession) -> str:
-        if self._disk_free() < self._reserve:
-            return "the disk is full"
+        now = time.monotonic()
+        if now >= self._look_at_disk:
+            free = self._disk_free()
+            if free < self._reserve:
+                return "the disk is full"
+            if free > self._reserve + _FAR_FROM_FULL:
+                self._look_at_disk = now + _FAR_FOR
         if self._max_bytes is not None:
             used = self._database.used_bytes(session.txn)
             for _, data in session.txn.cursor(db=self._database.pools):

@@ -35,6 +35,7 @@ from rgw.formats.index import (
     EntryVer,
     PendingInfo,
 )
+from rgw.formats.listed import ListedEntry, listed
 from rgw.store import classes
 from rgw.store.embedded.classes.entries import (
     add_stats,
@@ -147,7 +148,7 @@ def _outdated(new: EntryVer, old: EntryVer) -> bool:
     return new.pool == old.pool and 0 < new.epoch <= old.epoch
 
 
-def _visible(entry: DirEntry) -> bool:
+def _visible(entry: ListedEntry) -> bool:
     """What an unversioned listing shows: plain entries and current versions that are no delete markers."""
     current = not entry.flags & FLAG_VER or entry.flags & FLAG_CURRENT
     return bool(current) and not entry.flags & FLAG_DELETE_MARKER
@@ -180,35 +181,33 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
     found = reply.dir.entries
     prefix, delimiter = keys.raw(request.filter_prefix), keys.raw(request.delimiter)
     after = _start(ctx, request.start_obj)
-    marker = ClsObjKey()
     if delimiter and after > prefix and after.endswith(delimiter):
         after = _past(after)
     attempts, more = 0, True
+    entry, rolled_up = None, False
     while more and len(found) < request.num_entries and attempts < _ATTEMPTS:
         attempts += 1
         window, more = plain_window(ctx, after, prefix, request.num_entries - len(found))
         more = more and bool(window)
-        for key, value in window:
+        for (key, _), (text, entry) in zip(window, listed(window).items(), strict=True):
             if key <= after:
                 continue  # it went under in a common prefix
-            entry = DirEntry.decode(value)
-            after, marker = key, ClsObjKey(name=entry.name, instance=entry.instance)
-            name = keys.split_list_key(key)[0]
+            after, rolled_up = key, False
+            name = text if entry.plain else keys.split_list_key(key)[0]
             if entry.flags & FLAG_VER_MARKER or (not request.list_versions and (not _visible(entry) or name == request.start_obj.name)):
                 continue
-            raw = keys.raw(name)
-            end = raw.find(delimiter, len(prefix)) if delimiter else -1
+            end = keys.raw(name).find(delimiter, len(prefix)) if delimiter else -1
             if end < 0:
-                found[keys.text(key)] = entry
+                found[text] = entry
                 continue
-            common = keys.text(raw[:end + len(delimiter)])
-            found[common] = DirEntry(name=common, flags=FLAG_COMMON_PREFIX)
-            after = _past(keys.raw(common))
-            marker = ClsObjKey(name=keys.text(after))
+            common = keys.text(keys.raw(name)[:end + len(delimiter)])
+            found[common] = ListedEntry.of(DirEntry(name=common, flags=FLAG_COMMON_PREFIX))
+            after, rolled_up = _past(keys.raw(common)), True
     if more and not found:
         raise ClassError(_GO_ON, "nothing to show so far")
-    if more:
-        reply.truncated, reply.marker = True, marker
+    if more and entry is not None:
+        reply.truncated = True
+        reply.marker = ClsObjKey(name=keys.text(after)) if rolled_up else ClsObjKey(name=entry.name, instance=entry.instance)
     return reply
 
 
