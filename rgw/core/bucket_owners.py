@@ -14,7 +14,8 @@ from rgw.formats import cls_user
 from rgw.formats.acl import FULL_CONTROL, AccessControlPolicy, AclGrant, AclOwner
 from rgw.formats.basics import User
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo, UserBucket
-from rgw.formats.index import FLAG_DELETE_MARKER, DirEntry
+from rgw.formats.index import FLAG_DELETE_MARKER
+from rgw.formats.listed import ListedEntry
 from rgw.formats.user import UserInfo
 from rgw.store import classes
 from rgw.store.errors import Cancelled, Exists, NotFound
@@ -140,7 +141,7 @@ async def chown(
     marker = version = ""
     count = 0
 
-    async def one(entry: DirEntry) -> None:
+    async def one(entry: ListedEntry) -> None:
         if entry.flags & FLAG_DELETE_MARKER:
             return
         try:

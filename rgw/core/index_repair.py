@@ -22,6 +22,7 @@ from rgw.core.uploads import load_upload
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw, names
 from rgw.formats.index import ClsObjKey, DirEntry, DirEntryMeta, DirHeader, EntryVer
+from rgw.formats.listed import ListedEntry
 from rgw.store import classes
 from rgw.store.errors import Cancelled, ClassError, NotFound
 from rgw.store.interface import ReadOp, WriteOp
@@ -38,9 +39,9 @@ _LOOKS = 32  # heads looked at in one go
 _UPDATE, _REMOVE = ord("u"), ord("r")  # suggestions to the class
 
 
-def is_doubtful(entry: DirEntry) -> bool:
+def is_doubtful(entry: ListedEntry) -> bool:
     """Whether the entry may not tell the truth."""
-    return bool(entry.pending_map or not entry.exists) and not entry.flags and not entry.instance
+    return (entry.pending or not entry.exists) and not entry.flags and not entry.instance
 
 
 async def settled(gw: Gateway, bucket: Bucket, entries: list[DirEntry], header: DirHeader) -> list[DirEntry | None]:

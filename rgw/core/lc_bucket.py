@@ -17,8 +17,9 @@ from rgw.core.state import ObjectState
 from rgw.core.transition import change_class
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags
-from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, DirEntry
+from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER
 from rgw.formats.lifecycle import LcRule
+from rgw.formats.listed import ListedEntry
 from rgw.formats.obj import ObjectLegalHold, ObjectRetention
 from rgw.store.errors import StoreError
 
@@ -76,7 +77,7 @@ class BucketRun:
             async for entry in self._entries(prefix, versions=False):
                 yield self._item(entry, entry.name)
             return
-        group: list[DirEntry] = []
+        group: list[ListedEntry] = []
         async for entry in self._entries(prefix, versions=True):
             if group and entry.name != group[0].name:
                 for item in self._versions(group):
@@ -86,7 +87,7 @@ class BucketRun:
         for item in self._versions(group):
             yield item
 
-    async def _entries(self, prefix: str, *, versions: bool) -> AsyncIterator[DirEntry]:
+    async def _entries(self, prefix: str, *, versions: bool) -> AsyncIterator[ListedEntry]:
         marker, version = "", ""
         while True:
             if versions:
@@ -100,11 +101,10 @@ class BucketRun:
             marker, version = page.next_marker, page.next_version_marker
 
     @staticmethod
-    def _item(entry: DirEntry, key: str, version: str = "") -> Item:
-        meta = entry.meta
-        return Item(key, version, meta.mtime, meta.accounted_size, meta.storage_class)
+    def _item(entry: ListedEntry, key: str, version: str = "") -> Item:
+        return Item(key, version, entry.mtime, entry.accounted_size, entry.storage_class)
 
-    def _versions(self, group: list[DirEntry]) -> list[Item]:
+    def _versions(self, group: list[ListedEntry]) -> list[Item]:
         """The entries of one key, newest first, with what they know of each other."""
         found: list[Item] = []
         noncurrent, since = 0, 0
@@ -114,7 +114,7 @@ class BucketRun:
                 self._item(entry, entry.name, entry.instance or "null"), current=current, delete_marker=bool(entry.flags & FLAG_DELETE_MARKER),
                 alone=len(group) == 1, successor=since, newer=noncurrent))
             noncurrent += not current
-            since = entry.meta.mtime
+            since = entry.mtime
         return found
 
     async def _apply(self, item: Item) -> None:

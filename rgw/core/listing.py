@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from rgw.core.index_repair import is_doubtful, settled
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
 from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_DELETE_MARKER, ClsObjKey, DirEntry, DirHeader
+from rgw.formats.listed import ListedEntry
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
 from rgw.store.errors import ClassError, NotFound
@@ -26,13 +28,14 @@ _LAST = "\U0010ffff"  # sorts after every other character
 _EFBIG = -27          # bucket_list: nothing visible in the window
 _PAGE = 1000          # the most entries that the class returns
 _RETRIES = 8
+_NAME = attrgetter("name")
 
 
 @dataclass(slots=True)
 class Listing:
     """A page of a listing. ``next_marker`` (a key or a common prefix) is where the next page goes on, if ``truncated``."""
 
-    entries: list[DirEntry] = field(default_factory=list)  # names are the objects' keys
+    entries: list[ListedEntry] = field(default_factory=list)  # names are the objects' keys
     common_prefixes: list[str] = field(default_factory=list)
     truncated: bool = False
     next_marker: str = ""
@@ -40,7 +43,10 @@ class Listing:
 
 
 class _Shard:
-    """The visible entries of one shard, in order, fetched page by page. Names in it are index names."""
+    """The visible entries of one shard, in order, fetched page by page.
+
+    With ``hide_namespaces`` the entries have the objects' keys as names; what is asked of the shard goes by the names in the index.
+    """
 
     def __init__(self, gateway: Gateway, bucket: Bucket, oid: str, request: cls_rgw.ListOp, *, hide_namespaces: bool) -> None:
         self._gateway = gateway
@@ -49,14 +55,13 @@ class _Shard:
         self._oid = oid
         self._request = request
         self._hide = hide_namespaces
-        self._more = True
-        self.page: list[DirEntry] = []  # the next entry last
+        self.more = True  # to be fetched
+        self.page: list[ListedEntry] = []
 
-    async def fill(self) -> bool:
-        """Makes sure that there is a next entry; False at the end."""
-        while not self.page and self._more:
+    async def fill(self) -> None:
+        """Makes sure that there is a next entry, if there is any."""
+        while not self.page and self.more:
             await self._fetch()
-        return bool(self.page)
 
     async def _fetch(self) -> None:
         request = self._request
@@ -70,58 +75,61 @@ class _Shard:
                 request = replace(request, num_entries=request.num_entries * 4)
         else:
             raise S3Error("ServiceUnavailable")
-        self._more = reply.truncated
+        self.more = reply.truncated
         start = reply.marker if reply.truncated else None
-        page: list[DirEntry] = []
-        entry = None
+        rows = list(reply.dir.entries.values())
+        page = [entry for entry in rows if entry.plain and not entry.name.startswith("_")]  # mostly all
         doubtful = False
-        for entry in reply.dir.entries.values():
-            if is_doubtful(entry):
-                doubtful = True
-            elif entry.flags & FLAG_COMMON_PREFIX == 0 and not entry.exists and not entry.flags & FLAG_DELETE_MARKER:
-                continue
-            if self._hide and entry.name.startswith("_") and not entry.name.startswith("__"):
-                # a namespace (uploads in progress): go on behind all of them, they lie around the escaped names "__..."
-                behind = "_^" + _LAST if entry.name[1:2] < "_" else "_" + _LAST
-                if start is not None and start.name < behind:
-                    start = ClsObjKey(name=behind, instance="")
-                continue
-            page.append(entry)
+        if len(page) != len(rows):
+            page = []
+            for entry in rows:
+                name = entry.name
+                if is_doubtful(entry):
+                    doubtful = True
+                elif not entry.exists and not entry.flags & (FLAG_COMMON_PREFIX | FLAG_DELETE_MARKER):
+                    continue
+                if self._hide and name.startswith("_"):
+                    if not name.startswith("__"):
+                        # a namespace (uploads in progress): go on behind all of them, they lie around the escaped names "__..."
+                        behind = "_^" + _LAST if name[1:2] < "_" else "_" + _LAST
+                        if start is not None and start.name < behind:
+                            start = ClsObjKey(name=behind, instance="")
+                        continue
+                    entry = entry._replace(name=name[1:])
+                page.append(entry)
         if start is not None:
-            if entry is not None and entry.flags & FLAG_COMMON_PREFIX and start.name == entry.name:
-                start = ClsObjKey(name=entry.name + _LAST, instance="")  # else the same prefix would come again
-            if start.name == self._request.start_obj.name and start.instance == self._request.start_obj.instance and not page:
-                self._more = False  # a marker that does not move would never end
+            if rows and rows[-1].flags & FLAG_COMMON_PREFIX and start.name == rows[-1].name:
+                start = ClsObjKey(name=start.name + _LAST, instance="")  # else the same prefix would come again
+            if start == self._request.start_obj and not page:
+                self.more = False  # a marker that does not move would never end
             self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
-        if doubtful:
-            page = await self._settled(page, reply.dir.header)
-        page.reverse()
-        self.page = page
+        self.page = await self._settled(page, reply.dir.header) if doubtful else page
 
-    async def _settled(self, page: list[DirEntry], header: DirHeader) -> list[DirEntry]:
+    async def _settled(self, page: list[ListedEntry], header: DirHeader) -> list[ListedEntry]:
         """The page with what the heads say of entries that are not sure."""
         unsure = [number for number, entry in enumerate(page) if is_doubtful(entry)]
-        shown: list[DirEntry | None] = list(page)
-        for number, entry in zip(unsure, await settled(self._gateway, self._bucket, [page[n] for n in unsure], header), strict=True):
-            shown[number] = entry
+        shown: list[ListedEntry | None] = list(page)
+        found = await settled(self._gateway, self._bucket, [page[number].full() for number in unsure], header)
+        for number, entry in zip(unsure, found, strict=True):
+            shown[number] = None if entry is None else ListedEntry.of(entry)._replace(name=page[number].name)
         return [entry for entry in shown if entry is not None]
 
-    def skip_behind(self, name: str) -> None:
-        """Goes on after all names that begin with ``name``, without reading them where they are not read yet."""
-        behind = name + _LAST
-        while self.page and self.page[-1].name.startswith(name):
-            self.page.pop()
-        self._start_at(behind)
+    def take(self, last: str | None) -> list[ListedEntry]:
+        """The next entries, up to the name ``last``."""
+        cut = len(self.page) if last is None else bisect_right(self.page, last, key=_NAME)
+        taken, self.page = self.page[:cut], self.page[cut:]
+        return taken
+
+    def skip_behind(self, text: str) -> None:
+        """Goes on after all names that begin with ``text``, without reading them where they are not read yet."""
+        self.skip_to(text + _LAST)
 
     def skip_to(self, name: str) -> None:
         """Goes on behind ``name``, without reading what lies before it where it is not read yet."""
-        while self.page and self.page[-1].name <= name:
-            self.page.pop()
-        self._start_at(name)
-
-    def _start_at(self, name: str) -> None:
-        if not self.page and self._more and self._request.start_obj.name < name:
-            self._request = replace(self._request, start_obj=ClsObjKey(name=name, instance=""))
+        self.take(name)
+        start = _escape(name) if self._hide else name
+        if not self.page and self.more and self._request.start_obj.name < start:
+            self._request = replace(self._request, start_obj=ClsObjKey(name=start, instance=""))
 
 
 class Listings:
@@ -150,25 +158,28 @@ class Listings:
     async def namespace(self, bucket: Bucket, namespace: str, prefix: str = "", marker: str = "") -> AsyncIterator[DirEntry]:
         """All entries of a namespace such as ``multipart``, by name; their names are without the namespace."""
         head = index_name("", namespace)
-        shards = self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)
-        async for entry, _ in _merge(shards):
-            yield replace(entry, name=entry.name[len(head):])
+        async for batch in _merge(self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)):
+            for entry in batch:
+                yield replace(entry.full(), name=entry.name[len(head):])
 
     async def raw(self, bucket: Bucket, marker: str = "", wanted: int = _PAGE) -> AsyncIterator[DirEntry]:
         """Entries of objects, versions, uploads and parts after the key ``marker``, by and under their names in the index."""
-        async for entry, _ in _merge(self._shards(bucket, "", "", _escape(marker), "", wanted + 1, hide=False)):
-            yield entry
+        async for batch in _merge(self._shards(bucket, "", "", _escape(marker), "", wanted + 1, hide=False)):
+            for entry in batch:
+                yield entry.full()
 
     async def uploads(self, bucket: Bucket, prefix: str = "", marker: str = "") -> AsyncIterator[DirEntry]:
         """The entries ``<key>.<upload id>.meta`` of uploads in progress, by name. Their parts, which lie before them, are jumped over."""
         head = index_name("", "multipart")
         shards = self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)
-        async for entry, shard in _merge(shards):
-            upload, _, last = entry.name.rpartition(".")
-            if last == "meta":
-                yield replace(entry, name=entry.name[len(head):])
-            elif last.isdigit():
-                shard.skip_to(f"{upload}.:")  # ":" follows the digits
+        async for batch in _merge(shards):
+            for entry in batch:
+                upload, _, last = entry.name.rpartition(".")
+                if last == "meta":
+                    yield replace(entry.full(), name=entry.name[len(head):])
+                elif last.isdigit():  # a part, in the shard of its key
+                    number = bucket_shard(upload[len(head):].rpartition(".")[0], len(shards))
+                    shards[number].skip_to(f"{upload}.:")  # ":" follows the digits
 
     async def _retrying(self, bucket: Bucket, work) -> Listing:  # type: ignore[no-untyped-def]
         for attempt in range(_RETRIES):
@@ -185,7 +196,7 @@ class Listings:
         """Streams of all shards, for index names. Each is asked for its share of ``wanted``, and some more against chance."""
         oids = bucket.index.shards()
         share = wanted / len(oids)
-        count = min(max(math.ceil(share + 3 * math.sqrt(share)) + 1, self._gateway.options.rgw_list_bucket_min_readahead), _PAGE)
+        count = min(max(math.ceil(share + 2 * math.sqrt(share)) + 1, self._gateway.options.rgw_list_bucket_min_readahead), _PAGE)
         request = cls_rgw.ListOp(
             num_entries=count, filter_prefix=prefix, start_obj=ClsObjKey(name=marker, instance=version or ""),
             list_versions=version is not None, delimiter=delimiter,
@@ -209,33 +220,38 @@ class Listings:
         elif version is not None and marker:
             start += "\0" + _LAST  # behind all versions of the key
         shards = self._shards(bucket, _escape(prefix), in_class, start, instance, max_keys + 1, hide=True)
-        count, last_prefix = 0, None
-        async for entry, shard in _merge(shards):
-            rolled_up = bool(entry.flags & FLAG_COMMON_PREFIX)
-            key = _unescape(entry.name)
-            if skipping and key == marker:
-                skipping = bool(entry.instance)
-                continue
-            common = key if rolled_up else _rolled(key, prefix, delimiter)
-            if common is not None and common == last_prefix:
-                shard.skip_behind(_escape(common))
-                continue
-            if count == max_keys:
-                result.truncated = True
+        room, last_prefix = max_keys, None
+        async for batch in _merge(shards):
+            while skipping and batch and batch[0].name == marker:
+                skipping = bool(batch.pop(0).instance)
+            if not delimiter:
+                result.entries += batch[:room]
+                result.truncated = len(batch) > room
+                room -= len(batch)
+            for entry in batch if delimiter else ():
+                common = entry.name if entry.flags & FLAG_COMMON_PREFIX else _rolled(entry.name, prefix, delimiter)
+                if common is not None and common == last_prefix:
+                    continue
+                if not room:
+                    result.truncated = True
+                    break
+                room -= 1
+                if common is None:
+                    result.entries.append(entry)
+                else:
+                    result.common_prefixes.append(common)
+                    last_prefix = common
+            if result.truncated:
                 break
-            count += 1
-            result.next_version_marker = ""
-            if common is not None:
-                result.common_prefixes.append(common)
-                result.next_marker = last_prefix = common
-                if not rolled_up:
-                    shard.skip_behind(_escape(common))
-            else:
-                entry.name = key
-                result.entries.append(entry)
-                result.next_marker = key
-                if version is not None:
-                    result.next_version_marker = entry.instance or "null"
+            if last_prefix is not None:
+                for shard in shards:
+                    shard.skip_behind(last_prefix)
+        last = result.entries[-1] if result.entries else None
+        if last is not None and (last_prefix is None or last.name > last_prefix):
+            result.next_marker = last.name
+            result.next_version_marker = "" if version is None else last.instance or "null"
+        elif last_prefix is not None:
+            result.next_marker = last_prefix
         return result
 
     async def _unordered(self, bucket: Bucket, prefix: str, marker: str, max_keys: int) -> Listing:
@@ -248,41 +264,40 @@ class Listings:
         for number in range(first, len(shards)):
             if number == first and marker:
                 shards[number] = self._shards(bucket, _escape(prefix), "", _escape(marker), None, max_keys, hide=True)[number]
-            shard = shards[number]
-            while await shard.fill():
-                entry = shard.page.pop()
-                if len(result.entries) == max_keys:
+            shard, room = shards[number], max_keys - len(result.entries)
+            await shard.fill()
+            while shard.page:
+                batch = shard.take(None)
+                result.entries += batch[:room]
+                if len(batch) > room:
                     result.truncated = True
-                    return result
-                entry.name = _unescape(entry.name)
-                result.entries.append(entry)
-                result.next_marker = entry.name
+                    break
+                room -= len(batch)
+                await shard.fill()
+            if result.truncated:
+                break
+        if result.entries:
+            result.next_marker = result.entries[-1].name
         return result
 
 
-async def _merge(shards: list[_Shard]) -> AsyncIterator[tuple[DirEntry, _Shard]]:
-    """The union of the shards by name. Entries of equal name keep the order of their shard."""
-    filled = await asyncio.gather(*(shard.fill() for shard in shards))
-    heap = [(shard.page[-1].name, number) for number, shard in enumerate(shards) if filled[number]]
-    heapq.heapify(heap)
-    while heap:
-        name, number = heap[0]
-        shard = shards[number]
-        if shard.page and shard.page[-1].name == name:
-            yield shard.page.pop(), shard
-        if shard.page or await shard.fill():
-            heapq.heapreplace(heap, (shard.page[-1].name, number))
-        else:
-            heapq.heappop(heap)
+async def _merge(shards: list[_Shard]) -> AsyncIterator[list[ListedEntry]]:
+    """The union of the shards by name, in batches. Entries of equal name keep the order of their shard."""
+    while True:
+        empty = [shard.fill() for shard in shards if not shard.page and shard.more]
+        await asyncio.gather(*empty)
+        # What lies behind the end of a page that is not the shard's last must wait for the next one.
+        last = min((shard.page[-1].name for shard in shards if shard.more), default=None)
+        batch = [entry for shard in shards for entry in shard.take(last)]
+        if not batch:
+            return
+        batch.sort(key=_NAME)  # runs in order, which costs little
+        yield batch
 
 
 def _escape(text: str) -> str:
     """A key, or the beginning of keys, as the index has it."""
     return "_" + text if text.startswith("_") else text
-
-
-def _unescape(name: str) -> str:
-    return name[1:] if name.startswith("__") else name
 
 
 def _rolled(key: str, prefix: str, delimiter: str) -> str | None:

@@ -10,7 +10,7 @@ from rgw.core.parallel import each
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
-    from rgw.formats.index import DirEntry
+    from rgw.formats.listed import ListedEntry
 
 _PARALLEL = 16  # deletions in flight
 
@@ -22,7 +22,7 @@ async def purge_bucket(gw: Gateway, bucket: Bucket, progress: Callable[[str], No
     """
     done = 0
 
-    async def one(entry: DirEntry) -> None:
+    async def one(entry: ListedEntry) -> None:
         nonlocal done
         version = (entry.instance or "null") if bucket.versioned else ""
         await gw.objects.delete(bucket, entry.name, version_id=version)

@@ -71,9 +71,9 @@ async def of_upload(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> li
 async def of_bucket(gw: Gateway, bucket: Bucket, *, uploads: bool = True) -> AsyncIterator[RadosObject]:
     """Every RADOS object of a bucket in its data pools. Uploads come first: one that is completed meanwhile is then met as an object."""
     if uploads:
-        async for entry in gw.listing.namespace(bucket, "multipart"):
-            if entry.name.endswith(".meta") and entry.name.count(".") >= 2:
-                key, upload_id, _ = entry.name.rsplit(".", 2)
+        async for record in gw.listing.namespace(bucket, "multipart"):
+            if record.name.endswith(".meta") and record.name.count(".") >= 2:
+                key, upload_id, _ = record.name.rsplit(".", 2)
                 for found in await of_upload(gw, bucket, key, upload_id):
                     yield found
     marker = version = ""

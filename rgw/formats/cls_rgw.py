@@ -6,7 +6,6 @@ from rgw.formats.encoding import BLOB, BOOL, S32, STR, TIME, U8, U16, U32, U64, 
 from rgw.formats.gc import GcObjInfo
 from rgw.formats.index import (
     BiLogEntry,
-    BucketDir,
     BucketInstanceEntry,
     CategoryStats,
     ClsObjKey,
@@ -17,6 +16,7 @@ from rgw.formats.index import (
     OlhLogEntry,
     ReshardEntry,
 )
+from rgw.formats.listed import BucketDir
 from rgw.formats.misc import LcEntry, LcHead
 
 _KEYS = list_of(ClsObjKey)

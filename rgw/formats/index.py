@@ -201,14 +201,6 @@ class BiLogEntry(Struct):
     zones_trace: list[str] = f(list_of(STR), since=4)
 
 
-@struct(2, 2)
-class BucketDir(Struct):
-    """rgw_bucket_dir: a header and entries by omap key."""
-
-    header: DirHeader = f(DirHeader)
-    entries: dict[str, DirEntry] = f(map_of(STR, DirEntry))
-
-
 @struct(1, 1)
 class ReshardEntry(Struct):
     """cls_rgw_reshard_entry."""

@@ -44,9 +44,8 @@ _OWNER: list[tuple[str, Any]] = [("Owner", [("ID", "%s"), ("DisplayName", "%s")]
 def _contents(page: Listing, encode: Any, owners: bool) -> list[tuple[str, Any]]:
     rows: list[tuple[str, ...]] = []
     for entry in page.entries:
-        meta = entry.meta
-        row = encode(entry.name), iso(meta.mtime), meta.etag, str(meta.accounted_size), meta.storage_class or "STANDARD"
-        rows.append((*row, meta.owner, meta.owner_display_name) if owners else row)
+        row = encode(entry.name), iso(entry.mtime), entry.etag, str(entry.accounted_size), entry.storage_class or "STANDARD"
+        rows.append((*row, entry.owner, entry.owner_display_name) if owners else row)
     return [("Contents", Rows(_FORM + _OWNER if owners else _FORM, rows)),
             ("CommonPrefixes", Rows([("Prefix", "%s")], [(encode(prefix),) for prefix in page.common_prefixes]))]
 

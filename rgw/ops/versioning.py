@@ -8,7 +8,8 @@ from rgw.core.listing import Listing
 from rgw.core.objects import ObjectState
 from rgw.core.versions import Deleted
 from rgw.errors import S3Error
-from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER, DirEntry
+from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER
+from rgw.formats.listed import ListedEntry
 from rgw.ops.attrs import iso
 from rgw.ops.listing import encoder
 from rgw.ops.request import Request, Result
@@ -67,13 +68,12 @@ async def list_versions(req: Request) -> Result:
         *(("CommonPrefixes", [("Prefix", encode(common))]) for common in page.common_prefixes)]))
 
 
-def _row(entry: DirEntry, encode: Any) -> tuple[str, Any]:
-    meta = entry.meta
+def _row(entry: ListedEntry, encode: Any) -> tuple[str, Any]:
     marker = bool(entry.flags & FLAG_DELETE_MARKER)
     row: list[tuple[str, Any]] = [
         ("Key", encode(entry.name)), ("VersionId", entry.instance or "null"),
-        ("IsLatest", bool(entry.flags & FLAG_CURRENT or not entry.flags & FLAG_VER)), ("LastModified", iso(meta.mtime))]
+        ("IsLatest", bool(entry.flags & FLAG_CURRENT or not entry.flags & FLAG_VER)), ("LastModified", iso(entry.mtime))]
     if not marker:
-        row += [("ETag", f'"{meta.etag}"'), ("Size", meta.accounted_size), ("StorageClass", meta.storage_class or "STANDARD")]
-    row.append(("Owner", [("ID", meta.owner), ("DisplayName", meta.owner_display_name)]))
+        row += [("ETag", f'"{entry.etag}"'), ("Size", entry.accounted_size), ("StorageClass", entry.storage_class or "STANDARD")]
+    row.append(("Owner", [("ID", entry.owner), ("DisplayName", entry.owner_display_name)]))
     return "DeleteMarker" if marker else "Version", row

@@ -52,7 +52,7 @@ async def test_everything_is_found_and_mended(gateway, bucket, user):
     assert dump["existing_header"]["usage"]["rgw.main"]["num_objects"] == 6
     assert dump["existing_header"]["usage"]["rgw.main"]["size"] == 6 * 5_000
     listing = await gateway.listing.objects(bucket)
-    assert [(entry.name, entry.meta.size) for entry in listing.entries] == [
+    assert [(entry.name, entry.accounted_size) for entry in listing.entries] == [
         (key, 5_000) for key in ("_good", "_unlisted", "good", "unlisted", "wrong", "ünï")]
 
 
@@ -87,7 +87,7 @@ async def test_a_write_that_comes_between_wins(gateway, bucket, user):
     stale = bucket_check.Difference("k", "", "x", key="k", entry=DirEntry.decode(raw.data), raw=raw.data)
     await put(gateway, bucket, "k", body(20), user)
     assert not await bucket_check._mend_one(gateway, bucket, stale)
-    assert (await gateway.listing.objects(bucket)).entries[0].meta.size == 20
+    assert (await gateway.listing.objects(bucket)).entries[0].accounted_size == 20
 
 
 async def test_beside_writers_nothing_is_found_and_nothing_lost(gateway, bucket, user):
@@ -106,7 +106,7 @@ async def test_beside_writers_nothing_is_found_and_nothing_lost(gateway, bucket,
         await bucket_check.check(gateway, bucket, fix=True, check_objects=True)
     stop.set()
     sizes = await asyncio.gather(*writers)
-    assert [entry.meta.size for entry in (await gateway.listing.objects(bucket)).entries] == list(sizes)
+    assert [entry.accounted_size for entry in (await gateway.listing.objects(bucket)).entries] == list(sizes)
     assert (await bucket_check.check(gateway, bucket, check_objects=True)).clean
 
 

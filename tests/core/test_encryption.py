@@ -118,7 +118,7 @@ async def test_objects(gateway, bucket, user):
             assert await _read(gateway, bucket, "k", KEY, offset, length) == data[offset:offset + length]
         for wrong in (None, OTHER):
             assert await _code(_read(gateway, bucket, "k", wrong)) == "InvalidArgument"
-    assert (await gateway.listing.objects(bucket)).entries[0].meta.accounted_size == size
+    assert (await gateway.listing.objects(bucket)).entries[0].accounted_size == size
     await gateway.objects.delete(bucket, "k")
     await collect(gateway)
     assert await census(gateway, bucket) == set()

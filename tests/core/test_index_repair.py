@@ -40,7 +40,7 @@ async def age(bucket) -> None:
 
 
 async def listed(gateway, bucket) -> dict[str, str]:
-    return {entry.name: entry.meta.etag for entry in (await gateway.listing.objects(bucket)).entries}
+    return {entry.name: entry.etag for entry in (await gateway.listing.objects(bucket)).entries}
 
 
 async def stored(bucket, key):

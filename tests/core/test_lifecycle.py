@@ -305,7 +305,7 @@ async def test_transitions(cold, user, private, size):
         assert await fetch(cold, bucket, "k") == data
         assert (state.etag, state.mtime, state.attrs["user.rgw.x-amz-meta-a"]) == (before.etag, before.mtime, b"1\0")
         entry, = (await cold.listing.objects(bucket)).entries
-        assert (entry.meta.storage_class, entry.meta.mtime, entry.meta.accounted_size) == (name, before.mtime, size)
+        assert (entry.storage_class, entry.mtime, entry.accounted_size) == (name, before.mtime, size)
         await collect(cold)
         pieces = -(-size // (4 * MIB))
         tails, heads = (pieces, 1) if pool else (max(pieces - 1, 0), 1)
@@ -370,7 +370,7 @@ async def flagged(gateway, bucket, flags: int):
 
 async def versions(gateway, bucket) -> list[tuple[str, str]]:
     """(key, ETag of its bytes or "marker") of all versions, newest first."""
-    return [(entry.name, entry.meta.etag or "marker") for entry in (await gateway.listing.versions(bucket)).entries]
+    return [(entry.name, entry.etag or "marker") for entry in (await gateway.listing.versions(bucket)).entries]
 
 
 async def test_noncurrent_versions(cold, versioned, user, monkeypatch):
@@ -384,7 +384,7 @@ async def test_noncurrent_versions(cold, versioned, user, monkeypatch):
     run = await later(cold, versioned, rule(noncur_transitions={"COLD": LcTransition("1", "", "COLD")}))
     assert run.done == {"moved to COLD": 2}
     page = (await cold.listing.versions(versioned)).entries
-    assert [entry.meta.storage_class for entry in page] == ["", "COLD", "COLD", ""]
+    assert [entry.storage_class for entry in page] == ["", "COLD", "COLD", ""]
     old = await cold.objects.get(versioned, "k", page[1].instance)
     assert b"".join([part async for part in cold.objects.read(old)]) == b"3"
     assert await fetch(cold, versioned, "k") == b"4"
@@ -431,9 +431,9 @@ async def test_the_current_version_moves(cold, versioned, user):
     before = (await cold.listing.versions(versioned)).entries
     assert (await later(cold, versioned, rule(transitions={"COLD": LcTransition("1", "", "COLD")}))).done == {"moved to COLD": 1}
     page = (await cold.listing.versions(versioned)).entries
-    assert [(e.instance, e.meta.storage_class, e.flags) for e in page] == [
+    assert [(e.instance, e.storage_class, e.flags) for e in page] == [
         (e.instance, name, e.flags) for e, name in zip(before, ("COLD", ""), strict=True)]
-    assert [e.meta.storage_class for e in (await cold.listing.objects(versioned)).entries] == ["COLD"]
+    assert [e.storage_class for e in (await cold.listing.objects(versioned)).entries] == ["COLD"]
     assert await fetch(cold, versioned, "k") == b"new"
     assert not [name for name in (await existing_head(cold, versioned, "k")).attrs if name.startswith(OLH_PENDING)]
     await put(cold, versioned, "k", b"newest", user)
@@ -442,7 +442,7 @@ async def test_the_current_version_moves(cold, versioned, user):
     await put(cold, plain, "null", b"null", user)
     assert (await later(cold, plain, rule(prefix="null", transitions={"COLD": LcTransition("1", "", "COLD")}))).done == {"moved to COLD": 1}
     assert await fetch(cold, plain, "null") == b"null"
-    assert [e.meta.storage_class for e in (await cold.listing.objects(plain, prefix="null")).entries] == ["COLD"]
+    assert [e.storage_class for e in (await cold.listing.objects(plain, prefix="null")).entries] == ["COLD"]
     await put(cold, plain, "null", b"again", user)
     await collect(cold)
     assert await fetch(cold, plain, "null") == b"again" and len(await versions(cold, plain)) == 4

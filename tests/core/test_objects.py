@@ -20,7 +20,7 @@ async def test_put_and_get(gateway, bucket, user, size):
     assert state.acl.owner.id == user.user_id.text()
     assert await fetch(gateway, bucket, "a") == data
     listing = await gateway.listing.objects(bucket)
-    assert [(entry.name, entry.meta.size, entry.meta.etag) for entry in listing.entries] == [("a", size, md5(data))]
+    assert [(entry.name, entry.accounted_size, entry.etag) for entry in listing.entries] == [("a", size, md5(data))]
 
 
 async def test_ranges(gateway, bucket, user):

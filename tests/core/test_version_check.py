@@ -56,7 +56,7 @@ async def head_of(gateway, bucket, key, instance=NULL):
 async def seen(gateway, bucket):
     """What listings show: (key, version, current, marker, size)."""
     page = await gateway.listing.versions(bucket)
-    return [(entry.name, entry.instance, bool(entry.flags & 2), bool(entry.flags & 4), entry.meta.size) for entry in page.entries]
+    return [(entry.name, entry.instance, bool(entry.flags & 2), bool(entry.flags & 4), entry.accounted_size) for entry in page.entries]
 
 
 async def mended(gateway, bucket, problems):

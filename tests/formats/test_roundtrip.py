@@ -16,7 +16,7 @@ from rgw.formats.encoding import PACKED, FormatError, Struct
 from rgw.formats.index import DirEntry, DirEntryMeta, EntryVer, PendingInfo
 from rgw.formats.obj import ManifestPart, ObjManifest
 
-_MODULES = ("basics", "user", "bucket", "acl", "obj", "index", "gc", "misc", "zone", "cls_rgw", "cls_user", "cls_version", "cls_refcount", "cls_gc",
+_MODULES = ("basics", "user", "bucket", "acl", "obj", "index", "listed", "gc", "misc", "zone", "cls_rgw", "cls_user", "cls_version", "cls_refcount", "cls_gc",
             "cls_lock", "lifecycle", "usage")
 
 _TWO_FORMS = {"UserBucket", "LcExpiration", "LcFilter"}  # written as an older version where that says all

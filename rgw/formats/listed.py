@@ -1,0 +1,148 @@
+"""Index entries as listings read them: only what a listing tells is taken out of them, for a page has a thousand (formats page 3.7)."""
+
+from __future__ import annotations
+
+import struct as bits
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rgw.formats.encoding import STR, FormatError, Struct, Wire, f, struct
+from rgw.formats.index import DirEntry, DirHeader
+
+_U32, _U64 = bits.Struct("<I").unpack_from, bits.Struct("<Q").unpack_from
+_ENTRY = bits.Struct("<BxII").unpack_from  # version, length, length of the name
+_META = bits.Struct("<8x?B14xIII").unpack_from  # behind the name: (epoch) exists, meta's version, (category, size) mtime, length of the ETag
+_META_SIZE = 36
+_ENTRY_VERSION, _META_VERSION = DirEntry.VERSION, 7
+_PLAIN_END = bytes(14)  # no instance, no flags, no versioned epoch
+
+
+class ListedEntry(NamedTuple):
+    """What a listing tells of a rgw_bucket_dir_entry; ``full`` has the rest. ``mtime`` in ns, ``storage_class`` "" is STANDARD."""
+
+    name: str
+    mtime: int
+    etag: str
+    accounted_size: int
+    storage_class: str
+    owner: str
+    owner_display_name: str
+    plain: bool  # it exists, is no version and no change of it is pending: to be shown as it is
+    exists: bool
+    pending: bool
+    flags: int
+    instance: str
+    data: bytes  # the encoded entry stands in it,
+    at: int      # from here on
+
+    def full(self) -> DirEntry:
+        return DirEntry.decode_from(self.data, self.at)[0]
+
+    @classmethod
+    def of(cls, entry: DirEntry) -> ListedEntry:
+        return _summary(entry, entry.encode(), 0)
+
+
+def _summary(entry: DirEntry, data: bytes, at: int) -> ListedEntry:
+    meta, pending = entry.meta, bool(entry.pending_map)
+    plain = entry.exists and not pending and not entry.flags and not entry.instance
+    return ListedEntry(entry.name, meta.mtime, meta.etag, meta.accounted_size, meta.storage_class, meta.owner, meta.owner_display_name,
+                       plain, entry.exists, pending, entry.flags, entry.instance, data, at)
+
+
+def _version(buf: bytes, pos: int) -> tuple[str, int, int]:
+    """Instance and flags of an entry, and its end, from ``ver`` on."""
+    pos += 6 + _U32(buf, pos + 2)[0]
+    pos += 1 if buf[pos] < 0x80 else buf[pos] - 0x7F  # index_ver, packed
+    pos += 4 + _U32(buf, pos)[0]
+    instance, pos = STR.dec(buf, pos, len(buf))
+    return instance, buf[pos] | buf[pos + 1] << 8, pos + 10
+
+
+def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int]:
+    """A map of entries by omap key.
+
+    An entry's fields are read in place where it is of the usual form, which most are; of the others DirEntry makes sense.
+    """
+    found: dict[str, ListedEntry] = {}
+    new, kind = tuple.__new__, ListedEntry
+    # What the entry before had; that of the next one is mostly the same, which one comparison of bytes tells.
+    owners: bytes | None = None  # owner and display name
+    rest: bytes | None = None    # user data, storage class, appendable, pending changes, locator: all empty but the storage class
+    owner = display_name = storage_class = ""
+    owners_size = rest_size = 0
+    count, = _U32(buf, pos)
+    pos += 4
+    for _ in range(count):
+        n, = _U32(buf, pos)
+        start = pos + 4 + n
+        key = buf[pos + 4:start]
+        version, n, m = _ENTRY(buf, start)
+        pos, at = start + 6 + n, start + 10 + m
+        if pos > end:
+            raise FormatError("an entry of a listing is cut off")
+        raw_name = buf[start + 10:at]
+        name = raw_name.decode("utf-8", "surrogateescape")
+        text = name if key == raw_name else key.decode("utf-8", "surrogateescape")
+        exists, meta_version, seconds, ns, n = _META(buf, at)
+        if version == _ENTRY_VERSION and meta_version == _META_VERSION:
+            at += _META_SIZE
+            etag = buf[at:at + n].decode("utf-8", "surrogateescape")
+            at += n
+            if buf[at:at + owners_size] != owners:
+                owner, n = STR.dec(buf, at, pos)
+                display_name, n = STR.dec(buf, n, pos)
+                owners, owners_size = buf[at:n], n - at
+            at += owners_size
+            at += 4 + _U32(buf, at)[0]  # the content type
+            size, = _U64(buf, at)
+            at += 8
+            if buf[at:at + rest_size] == rest:
+                if buf[pos - 14:pos] == _PLAIN_END and at + rest_size < pos - 14:
+                    found[text] = new(kind, (name, seconds * 1000000000 + ns, etag, size, storage_class, owner, display_name,
+                                             exists, exists, False, 0, "", buf, start))
+                    continue
+                instance, flags, stop = _version(buf, at + rest_size)
+                if stop > pos:
+                    raise FormatError("an entry of a listing is longer than it says")
+                found[text] = new(kind, (name, seconds * 1000000000 + ns, etag, size, storage_class, owner, display_name,
+                                         exists and not flags and not instance, exists, False, flags, instance, buf, start))
+                continue
+        entry, pos = DirEntry._dec(buf, start, end)
+        found[text] = _summary(entry, buf, start)
+        storage_class = entry.meta.storage_class
+        expected = bytearray(4)
+        STR.enc(expected, storage_class)
+        rest, rest_size = bytes(expected) + bytes(9), len(expected) + 9
+    return found, pos
+
+
+def _encode(out: bytearray, entries: dict[str, ListedEntry]) -> None:
+    parts = []
+    for key, entry in entries.items():
+        stop = entry.at + 6 + _U32(entry.data, entry.at + 2)[0]
+        parts.append((key.encode("utf-8", "surrogateescape"), entry.data[entry.at:stop]))
+    out += _map(sorted(parts))
+
+
+def _map(items: Iterable[tuple[bytes, bytes]]) -> bytes:
+    pack = bits.Struct("<I").pack
+    parts = [part for key, value in items for part in (pack(len(key)), key, value)]
+    return pack(len(parts) // 3) + b"".join(parts)
+
+
+def listed(items: Iterable[tuple[bytes, bytes]]) -> dict[str, ListedEntry]:
+    """Entries from omap keys and values. FormatError if one is damaged."""
+    data = _map(items)
+    try:
+        return _decode(data, 0, len(data))[0]
+    except (bits.error, IndexError) as error:
+        raise FormatError(f"index entries: {error}") from error
+
+
+@struct(2, 2)
+class BucketDir(Struct):
+    """rgw_bucket_dir: a header and entries by omap key."""
+
+    header: DirHeader = f(DirHeader)
+    entries: dict[str, ListedEntry] = f(Wire(_encode, _decode, dict))
