@@ -9,7 +9,6 @@ from urllib.parse import unquote_to_bytes
 
 from rgw.errors import S3Error
 
-_ENCODED = re.compile(r"[%+]|[^\x00-\x7f]")
 _KEYS = re.compile(r"^(x-amz-(?:copy-source-)?server-side-encryption-customer-key:).+$", re.MULTILINE)
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
@@ -40,9 +39,9 @@ class RequestView:
 
 def unquote(text: str, *, plus: bool = False) -> str:
     """Percent-decodes; S3Error InvalidURI for broken escapes and what is no UTF-8."""
-    if plus:
+    if plus and "+" in text:
         text = text.replace("+", " ")
-    if not _ENCODED.search(text):
+    if "%" not in text and text.isascii():
         return text
     if _BAD_ESCAPE.search(text):
         raise S3Error("InvalidURI")
@@ -58,9 +57,10 @@ def parse_query(raw: str) -> dict[str, str]:
     for item in raw.split("&") if raw else ():
         if item:
             name, _, value = item.partition("=")
-            if _ENCODED.search(item):
+            if "%" in item or "+" in item or not item.isascii():
                 name, value = unquote(name, plus=True), unquote(value, plus=True)
-            query.setdefault(name, value)
+            if name not in query:
+                query[name] = value
     return query
 
 

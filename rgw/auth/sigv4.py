@@ -19,7 +19,8 @@ _RUN = re.compile(r"[ \t]+")
 # What is canonical already: unreserved characters, and escapes of all others in upper case.
 _PIECE = r"(?:[A-Za-z0-9._~-]++|%(?:[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[BCDF]))*+"
 _CANONICAL = re.compile(_PIECE)
-_CANONICAL_QUERY = re.compile(f"{_PIECE}(?:={_PIECE})?(?:&{_PIECE}(?:={_PIECE})?)*")
+_IN_QUERY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-=&"
+_ESCAPES = frozenset(f"{byte:02X}" for byte in range(256) if not re.fullmatch(rb"[A-Za-z0-9._~-]", bytes([byte])))
 _CACHED_KEYS = 4096
 
 
@@ -34,11 +35,19 @@ def canonical_query(raw_query: str, without: str = "") -> str:
     """The sorted query; the parameter named ``without`` is left out."""
     if not raw_query:
         return ""
-    pairs = [piece.partition("=")[::2] for piece in raw_query.split("&") if piece]
-    if not _CANONICAL_QUERY.fullmatch(raw_query):
+    pairs: list[tuple[str, str]] = [piece.partition("=")[::2] for piece in raw_query.split("&") if piece]
+    if not _is_canonical(raw_query, pairs):
         pairs = [(canonical_piece(name), canonical_piece(value)) for name, value in pairs]
     pairs.sort()
     return "&".join([f"{name}={value}" for name, value in pairs if name != without])
+
+
+def _is_canonical(query: str, pairs: list[tuple[str, str]]) -> bool:
+    """Whether the parameters are encoded as the specification has it, as those of nearly all clients are: quicker than a pattern."""
+    rest = octets(query).translate(None, _IN_QUERY)
+    if rest.count(b"%") != len(rest) or any(["=" in value for _, value in pairs]):
+        return False
+    return not rest or all([piece[:2] in _ESCAPES for piece in query.split("%")[1:]])
 
 
 def reencoded_path(raw_path: str) -> str:
