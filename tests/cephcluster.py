@@ -115,7 +115,9 @@ class CephCluster:
         (self.folder / "rgw.peer").mkdir(exist_ok=True)
         with open(self.conf, "a") as conf:
             conf.write(f"[client.rgw.peer]\nrgw frontends = beast port={self.radosgw_port} tcp_nodelay=1\nrgw data = {self.folder}/rgw.peer\n"
-                       "rgw crypt require ssl = false\nrgw enable ops log = false\nrgw usage log tick interval = 1\ndebug rgw = 0\ndebug ms = 0\n")
+                       "rgw crypt require ssl = false\nrgw crypt s3 kms backend = testing\n"
+                       "rgw crypt s3 kms encryption keys = testkey-1=YmluCmJvb3N0CmJvb3N0LWJ1aWxkCmNlcGguY29uZgo=\n"
+                       "rgw enable ops log = false\nrgw usage log tick interval = 1\ndebug rgw = 0\ndebug ms = 0\n")
         return self.restart_radosgw()
 
     def restart_radosgw(self) -> str:

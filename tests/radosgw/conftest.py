@@ -26,7 +26,7 @@ _MISSING = [name for name in ("radosgw", "radosgw-admin") if shutil.which(name) 
 COMPRESSED = {"ZLIB": "zlib", "SNAPPY": "snappy", "ZSTD": "zstd", "LZ4": "lz4"}  # storage classes that radosgw compresses
 COLD, SECOND = "COLD", "second"  # a storage class and a placement with places of their own (pools are slow to make: namespaces)
 DATA_POOLS = ["default.rgw.buckets.data", "default.rgw.buckets.non-ec"]  # in all their namespaces
-_OPTIONS = ["rgw_gc_obj_min_wait=1"]
+_OPTIONS = ["rgw_gc_obj_min_wait=1", "rgw_crypt_require_ssl=false"]
 
 
 def client(endpoint: str, access_key: str, secret: str) -> Any:
