@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import chain, repeat
 from typing import Any
 
 from lxml import etree
@@ -17,6 +19,7 @@ XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPECIAL = re.compile(f'[&<>"\r]|{_CONTROL.pattern}')
+_SPECIAL_BYTES = bytes(code for code in range(0x80) if _SPECIAL.match(chr(code)))
 
 
 def parse(data: bytes) -> etree._Element:
@@ -72,10 +75,16 @@ def _node(out: list[str], name: str, value: Any) -> None:
 def _rows(name: str, table: Rows) -> str:
     pieces: list[str] = []
     _node(pieces, name, table.form)
-    form, rows = "".join(pieces), table.rows
-    if _SPECIAL.search("".join([text for row in rows for text in row])):  # mostly nothing needs escaping
-        rows = [tuple([escape(text) for text in row]) for row in rows]
-    return "".join([form % row for row in rows])
+    first, *others = "".join(pieces).split("%s")
+    runs: list[Iterable[str]] = [repeat(first)]
+    for column, behind in zip(table.columns, others, strict=True):
+        runs += [[escape(text) for text in column] if _is_special("".join(column)) else column, repeat(behind)]
+    return "".join(chain.from_iterable(zip(*runs, strict=False)))  # as long as the columns
+
+
+def _is_special(text: str) -> bool:
+    """Whether anything in it must be escaped. Long ASCII texts, as most are, are looked through faster as bytes."""
+    return len(text.encode().translate(None, _SPECIAL_BYTES)) != len(text) if text.isascii() else _SPECIAL.search(text) is not None
 
 
 def render(root: tuple[str, Any], namespace: str = NAMESPACE) -> bytes:

@@ -20,6 +20,9 @@ TAGGING = PREFIX + "x-amz-tagging"
 CHECKSUM = PREFIX + "x-amz-checksum-"
 
 
+_MILLISECONDS = [f"{ms:03d}Z" for ms in range(1000)]
+
+
 @lru_cache(4096)
 def _iso_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
@@ -33,7 +36,7 @@ def http_date(seconds: int) -> str:
 
 def iso(ns: int) -> str:
     """A time as S3's XML has it. The keys of a listing share many a second."""
-    return f"{_iso_second(ns // 10**9)}{ns // 10**6 % 1000:03d}Z"
+    return _iso_second(ns // 1_000_000_000) + _MILLISECONDS[ns // 1_000_000 % 1000]
 
 
 def _meta_value(value: str) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from rgw.core.listing import Listing
 from rgw.errors import S3Error
+from rgw.formats.listed import ListedEntry
 from rgw.ops.attrs import iso
 from rgw.ops.request import Request, Result, Rows
 
@@ -37,17 +38,35 @@ async def _page(req: Request, marker: str) -> tuple[Listing, int]:
                                         unordered), most
 
 
-_FORM: list[tuple[str, Any]] = [("Key", "%s"), ("LastModified", "%s"), ("ETag", '"%s"'), ("Size", "%s"), ("StorageClass", "%s")]
-_OWNER: list[tuple[str, Any]] = [("Owner", [("ID", "%s"), ("DisplayName", "%s")])]
+ABOUT: list[tuple[str, Any]] = [("LastModified", "%s"), ("ETag", '"%s"'), ("Size", "%s"), ("StorageClass", "%s")]
+OWNER: list[tuple[str, Any]] = [("Owner", [("ID", "%s"), ("DisplayName", "%s")])]
+
+
+def keys_column(keys: list[str], encode: Any) -> list[str]:
+    """Keys as ``encode`` writes them. Mostly none needs it, which is seen by one look at all."""
+    return keys if encode is str or _PLAIN.fullmatch("".join(keys)) else [encode(key) for key in keys]
+
+
+def about_columns(entries: list[ListedEntry]) -> list[list[str]]:
+    """Times, ETags, sizes and storage classes."""
+    return [[iso(entry.mtime) for entry in entries], [entry.etag for entry in entries], [str(entry.accounted_size) for entry in entries],
+            [entry.storage_class or "STANDARD" for entry in entries]]
+
+
+def owner_columns(entries: list[ListedEntry]) -> list[list[str]]:
+    return [[entry.owner for entry in entries], [entry.owner_display_name for entry in entries]]
 
 
 def _contents(page: Listing, encode: Any, owners: bool) -> list[tuple[str, Any]]:
-    rows: list[tuple[str, ...]] = []
-    for entry in page.entries:
-        row = encode(entry.name), iso(entry.mtime), entry.etag, str(entry.accounted_size), entry.storage_class or "STANDARD"
-        rows.append((*row, entry.owner, entry.owner_display_name) if owners else row)
-    return [("Contents", Rows(_FORM + _OWNER if owners else _FORM, rows)),
-            ("CommonPrefixes", Rows([("Prefix", "%s")], [(encode(prefix),) for prefix in page.common_prefixes]))]
+    entries = page.entries
+    form, columns = ABOUT, [keys_column([entry.name for entry in entries], encode), *about_columns(entries)]
+    if owners:
+        form, columns = form + OWNER, columns + owner_columns(entries)
+    return [("Contents", Rows([("Key", "%s"), *form], columns)), common_prefixes(page, encode)]
+
+
+def common_prefixes(page: Listing, encode: Any) -> tuple[str, Rows]:
+    return "CommonPrefixes", Rows([("Prefix", "%s")], [keys_column(page.common_prefixes, encode)])
 
 
 def _common(req: Request, encode: Any, prefix: str) -> list[tuple[str, Any]]:

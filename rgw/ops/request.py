@@ -83,10 +83,10 @@ class Request:
 
 @dataclass(slots=True)
 class Rows:
-    """Many elements of one form, as in a listing: ``form`` is a tree with ``%s`` where the texts of a row go."""
+    """Many elements of one form, as in a listing: ``form`` is a tree with ``%s`` where the texts of a row go, one from each column."""
 
     form: list[tuple[str, Any]]
-    rows: list[tuple[str, ...]]
+    columns: list[list[str]]
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from rgw.core.listing import Listing
@@ -10,9 +11,8 @@ from rgw.core.versions import Deleted
 from rgw.errors import S3Error
 from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER
 from rgw.formats.listed import ListedEntry
-from rgw.ops.attrs import iso
-from rgw.ops.listing import encoder
-from rgw.ops.request import Request, Result
+from rgw.ops.listing import ABOUT, OWNER, about_columns, common_prefixes, encoder, keys_column, owner_columns
+from rgw.ops.request import Request, Result, Rows
 
 
 def headers(state: ObjectState) -> dict[str, str]:
@@ -58,22 +58,27 @@ async def list_versions(req: Request) -> Result:
                       ArgumentValue=version_marker)
     most = min(req.integer("max-keys", 1000), req.gw.options.rgw_max_listing_results)
     page = await req.gw.listing.versions(req.the_bucket, prefix, delimiter, key_marker, version_marker, most) if most else Listing()
-    rows = [_row(entry, encode) for entry in page.entries]
+    rows = [_rows(list(run), encode) for _, run in groupby(page.entries, _is_marker)]
     return Result(xml=("ListVersionsResult", [
         ("Name", req.bucket_name), ("Prefix", encode(prefix)), ("KeyMarker", encode(key_marker)), ("VersionIdMarker", version_marker),
         ("NextKeyMarker", encode(page.next_marker) if page.truncated else None),
         ("NextVersionIdMarker", page.next_version_marker or None if page.truncated else None),
         ("MaxKeys", most), ("Delimiter", encode(delimiter) if delimiter else None), ("IsTruncated", page.truncated),
-        ("EncodingType", query.get("encoding-type") or None), *rows,
-        *(("CommonPrefixes", [("Prefix", encode(common))]) for common in page.common_prefixes)]))
+        ("EncodingType", query.get("encoding-type") or None), *rows, common_prefixes(page, encode)]))
 
 
-def _row(entry: ListedEntry, encode: Any) -> tuple[str, Any]:
-    marker = bool(entry.flags & FLAG_DELETE_MARKER)
-    row: list[tuple[str, Any]] = [
-        ("Key", encode(entry.name)), ("VersionId", entry.instance or "null"),
-        ("IsLatest", bool(entry.flags & FLAG_CURRENT or not entry.flags & FLAG_VER)), ("LastModified", iso(entry.mtime))]
-    if not marker:
-        row += [("ETag", f'"{entry.etag}"'), ("Size", entry.accounted_size), ("StorageClass", entry.storage_class or "STANDARD")]
-    row.append(("Owner", [("ID", entry.owner), ("DisplayName", entry.owner_display_name)]))
-    return "DeleteMarker" if marker else "Version", row
+_FORM: list[tuple[str, Any]] = [("Key", "%s"), ("VersionId", "%s"), ("IsLatest", "%s")]
+
+
+def _is_marker(entry: ListedEntry) -> bool:
+    return bool(entry.flags & FLAG_DELETE_MARKER)
+
+
+def _rows(entries: list[ListedEntry], encode: Any) -> tuple[str, Rows]:
+    """Versions, or delete markers."""
+    columns = [keys_column([entry.name for entry in entries], encode), [entry.instance or "null" for entry in entries],
+               ["true" if entry.flags & FLAG_CURRENT or not entry.flags & FLAG_VER else "false" for entry in entries]]
+    about = about_columns(entries)
+    if _is_marker(entries[0]):
+        return "DeleteMarker", Rows([*_FORM, ABOUT[0], *OWNER], [*columns, about[0], *owner_columns(entries)])
+    return "Version", Rows([*_FORM, *ABOUT, *OWNER], [*columns, *about, *owner_columns(entries)])
