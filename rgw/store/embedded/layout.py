@@ -108,22 +108,22 @@ class Record:
 
     @classmethod
     def decode(cls, data: memoryview) -> Record:
-        _, id_, version, size, mtime, ns_len, oid_len, loc_len, n_xattrs, header_len, n_extents = _FIXED.unpack_from(data)
+        buf = bytes(data)  # one copy of all is cheaper than a view of each piece
+        _, id_, version, size, mtime, ns_len, oid_len, loc_len, n_xattrs, header_len, n_extents = _FIXED.unpack_from(buf)
         at = _FIXED.size
-        namespace = bytes(data[at:(at := at + ns_len)])
-        oid = bytes(data[at:(at := at + oid_len)])
-        locator = bytes(data[at:(at := at + loc_len)])
+        namespace = buf[at:(at := at + ns_len)]
+        oid = buf[at:(at := at + oid_len)]
+        locator = buf[at:(at := at + loc_len)]
         xattrs: dict[str, bytes] = {}
         for _ in range(n_xattrs):
-            key_len, value_len = _XATTR.unpack_from(data, at)
-            at += 6
-            name = str(data[at:(at := at + key_len)], "utf-8", "surrogateescape")
-            xattrs[name] = bytes(data[at:(at := at + value_len)])
-        header = bytes(data[at:(at := at + header_len)])
+            key_len, value_len = _XATTR.unpack_from(buf, at)
+            key = buf[at + 6:(at := at + 6 + key_len)].decode("utf-8", "surrogateescape")
+            xattrs[key] = buf[at:(at := at + value_len)]
+        header = buf[at:(at := at + header_len)]
         if n_extents:
-            extents = [Extent(o, n, bool(f), s, so) for o, n, f, s, so in _EXTENT.iter_unpack(data[at:])]
+            extents = [Extent(o, n, bool(f), s, so) for o, n, f, s, so in _EXTENT.iter_unpack(buf[at:])]
             return cls(oid, namespace, locator, id_, version, size, mtime, xattrs, header, extents)
-        return cls(oid, namespace, locator, id_, version, size, mtime, xattrs, header, None, bytes(data[at:]))
+        return cls(oid, namespace, locator, id_, version, size, mtime, xattrs, header, None, buf[at:])
 
     @staticmethod
     def names(data: memoryview) -> tuple[bytes, bytes, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from rgw.store.classcall import ClassCall
@@ -107,11 +108,16 @@ def _omap_rm(obj: ObjectTxn, keys: list[bytes]) -> None:
         obj.omap_rm(key)
 
 
-def _call(obj: ObjectTxn, call: ClassCall) -> Any:
+@cache
+def _registry() -> dict[tuple[str, str], Any]:
     from rgw.store.embedded.classes import REGISTRY  # the classes import our context
 
+    return REGISTRY
+
+
+def _call(obj: ObjectTxn, call: ClassCall) -> Any:
     method = call.method
-    function = REGISTRY.get((method.cls, method.name))
+    function = _registry().get((method.cls, method.name))
     if function is None:
         raise NotSupported(f"no object class method {method.cls}.{method.name}")
     return function(obj, call.request)
