@@ -163,7 +163,9 @@ class PartWriter:
         if stripe:
             oid = self._upload.part_oid(self._prefix, self._number, stripe)
             self._written.append(oid)
-            await ioctx.write(oid, WriteOp().write_full(data))
+            writing = ioctx.write(oid, WriteOp().write_full(data))
+            del data  # the store holds it for as long as it needs it
+            await writing
             return
         while True:
             oid = self._upload.part_oid(self._prefix, self._number)

@@ -63,24 +63,30 @@ class StripeSink:
                 task.exception()  # its failure is what the caller already handles
 
     async def _emit(self) -> None:
+        size = self._held
+        number, self._next = self._next, self._next + 1
+        if number == 0:
+            put = self._put(0, self._take())
+            self._memory.fly(self)
+            try:
+                await put
+            finally:
+                self._memory.land(size)
+            return
+        while self._flying and self._in_flight + size > self._window:
+            await self._reap()
+        self._memory.fly(self)
+        task = asyncio.ensure_future(self._put(number, self._take()))
+        task.add_done_callback(lambda _: self._memory.land(size))
+        self._flying[task] = size
+        self._in_flight += size
+
+    def _take(self) -> bytes:
+        """The stripe, which only the caller then holds."""
         data = b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
-        number, self._next = self._next, self._next + 1
-        if number == 0:
-            self._memory.fly(self)
-            try:
-                await self._put(0, data)
-            finally:
-                self._memory.land(len(data))
-            return
-        while self._flying and self._in_flight + len(data) > self._window:
-            await self._reap()
-        self._memory.fly(self)
-        task = asyncio.ensure_future(self._put(number, data))
-        task.add_done_callback(lambda _, size=len(data): self._memory.land(size))  # type: ignore[misc]
-        self._flying[task] = len(data)
-        self._in_flight += len(data)
+        return data
 
     async def _reap(self) -> None:
         done, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)

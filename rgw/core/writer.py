@@ -84,7 +84,9 @@ class ObjectWriter:
         ioctx = await self._gw.pool(self._pool)
         assert self._intent is not None
         await self._intent.confirm()
-        await ioctx.write(oid, WriteOp().write_full(data))
+        writing = ioctx.write(oid, WriteOp().write_full(data))
+        del data  # the store holds it for as long as it needs it
+        await writing
 
     async def _stored(self, data: bytes, offset: int) -> bytes:
         """A stripe as it is stored."""

@@ -61,6 +61,7 @@ class RadosIoCtx(IoCtx):
         except BaseException:
             lib.rb_op_free(c)
             raise
+        del op  # librados has copied its data, which may be large
         return await queue.expect(c, _version, oid)
 
     async def read(self, oid: str, op: ReadOp, locator: str = "") -> ReadResult:
