@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientError
 from aiohttp.http_exceptions import HttpProcessingError
 
-from rgw.auth import checksums
+from rgw.auth import checksums, md5
 from rgw.auth.chunked import ChunkedDecoder
 from rgw.auth.identity import PayloadKind, PayloadPlan
 from rgw.errors import S3Error
 
 _OFF_LOOP = 64 * 1024  # hashing more bytes than this at once goes to a thread
-_BATCH = 256 << 10  # bytes that are hashed at once
+_BATCH = 128 << 10  # bytes that are hashed at once
 
 
 class BodyReader:
@@ -38,13 +39,14 @@ class BodyReader:
         self._decoder = ChunkedDecoder(plan) if plan.chunked else None
         self._md5_wanted = checksums.content_md5(headers) if self.announced else None
         self._expected = checksums.expected(headers) if self.announced else None
-        self._md5 = hashlib.md5(usedforsecurity=False)
+        small = self.length is not None and self.length <= _OFF_LOOP
+        self._md5 = hashlib.md5(usedforsecurity=False) if small else md5.new()
         self._sha256 = hashlib.sha256() if plan.kind is PayloadKind.SIGNED_SHA256 else None
         self._checksum = checksums.Checksum(self._expected.algorithm) if self._expected else None
         self._expect = headers.get("expect", "").lower() == "100-continue"
         self._unhashed: list[bytes] = []
         self._unhashed_size = 0
-        self._hashing: asyncio.Future[None] | None = None  # the batch before
+        self._hashing: asyncio.Future[Any] | None = None  # the batch before
         self._seen = 0
         self._wire_seen = 0
         self._finished = False
@@ -110,13 +112,16 @@ class BodyReader:
         pieces, size = self._unhashed, self._unhashed_size
         self._unhashed, self._unhashed_size = [], 0
         if size > _OFF_LOOP:
-            self._hashing = asyncio.get_running_loop().run_in_executor(None, self._update, pieces)
+            self._hashing = md5.update(self._md5, pieces)
+            if self._sha256 is not None or self._checksum is not None:
+                self._hashing = asyncio.gather(self._hashing, asyncio.get_running_loop().run_in_executor(None, self._update, pieces))
         else:
+            for piece in pieces:
+                self._md5.update(piece)
             self._update(pieces)
 
     def _update(self, pieces: list[bytes]) -> None:
         for piece in pieces:
-            self._md5.update(piece)
             if self._sha256 is not None:
                 self._sha256.update(piece)
             if self._checksum is not None:
