@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import click
 
+from rgw.cli.output import Progress
 from rgw.cli.stores import StoreChoice, asynchronous, open_cluster
 from rgw.store.errors import NotFound
 from rgw.store.interface import ALL_NAMESPACES, Cluster, IoCtx, ObjectName, ReadOp, WriteOp
@@ -32,9 +32,11 @@ def parse_location(text: str) -> StoreChoice:
 @click.option("--from", "source", required=True, metavar="STORE", help="A folder, or ceph:CONF[:client.X].")
 @click.option("--to", "target", required=True, metavar="STORE", help="Likewise; a folder is made where there is none.")
 @click.option("--overwrite", is_flag=True, help="Replace objects that the target has already.")
+@click.option("--resume", is_flag=True, help="Go on with a copy that was broken off: objects that are the same on both sides are left.")
 @asynchronous
-async def copy_command(source: str, target: str, overwrite: bool) -> None:
+async def copy_command(source: str, target: str, overwrite: bool, resume: bool) -> None:
     """Copies every pool, object, xattr and omap entry. Stop the gateways of both stores first."""
+    progress = Progress("go on with --resume")
     from_cluster = await open_cluster(parse_location(source))
     try:
         to_cluster = await open_cluster(parse_location(target), create=True)
@@ -42,7 +44,8 @@ async def copy_command(source: str, target: str, overwrite: bool) -> None:
             for pool in await from_cluster.list_pools():
                 if pool.startswith(".mgr") or pool == "device_health_metrics":
                     continue
-                count, size = await copy_pool(from_cluster, to_cluster, pool, overwrite)
+                count, size = await copy_pool(from_cluster, to_cluster, pool, overwrite=overwrite, resume=resume, progress=progress)
+                progress.end()
                 click.echo(f"{pool}: {count} objects, {size} bytes", err=True)
         finally:
             await to_cluster.close()
@@ -50,7 +53,7 @@ async def copy_command(source: str, target: str, overwrite: bool) -> None:
         await from_cluster.close()
 
 
-async def copy_pool(source: Cluster, target: Cluster, pool: str, overwrite: bool) -> tuple[int, int]:
+async def copy_pool(source: Cluster, target: Cluster, pool: str, *, overwrite: bool, resume: bool, progress: Progress) -> tuple[int, int]:
     """Copies one pool; the number of objects and of data bytes."""
     await target.create_pool(pool)
     everything = await source.open_pool(pool, ALL_NAMESPACES)
@@ -61,12 +64,11 @@ async def copy_pool(source: Cluster, target: Cluster, pool: str, overwrite: bool
         nonlocal count, size
         try:
             size += await copy_object(await source.open_pool(pool, found.namespace), await target.open_pool(pool, found.namespace),
-                                      found, overwrite)
+                                      found, overwrite=overwrite, resume=resume)
             count += 1
         finally:
             limit.release()
-        if sys.stderr.isatty() and count % 100 == 0:
-            click.echo(f"\r{pool}: {count} objects", err=True, nl=False)
+        progress(f"{pool}: {count:,} objects, {size >> 20:,} MiB")
 
     async with asyncio.TaskGroup() as tasks:
         async for found in everything.list_objects():
@@ -75,10 +77,12 @@ async def copy_pool(source: Cluster, target: Cluster, pool: str, overwrite: bool
     return count, size
 
 
-async def copy_object(source: IoCtx, target: IoCtx, found: ObjectName, overwrite: bool) -> int:
+async def copy_object(source: IoCtx, target: IoCtx, found: ObjectName, *, overwrite: bool, resume: bool) -> int:
     """Copies an object with its bytes, mtime, xattrs, omap and omap header; the number of data bytes."""
     oid, locator = found.name, found.locator
-    if not overwrite:
+    if resume and await same(source, target, found):
+        return 0
+    if not (overwrite or resume):
         try:
             await target.read(oid, ReadOp().stat(), locator)
         except NotFound:
@@ -107,3 +111,29 @@ async def copy_object(source: IoCtx, target: IoCtx, found: ObjectName, overwrite
         await target.write(oid, WriteOp(head.mtime).write(offset, data), locator)
         offset += len(data)
     return head.size
+
+
+async def same(source: IoCtx, target: IoCtx, found: ObjectName) -> bool:
+    """Whether the target has the object whole: of the same size, time, xattrs and omap. A copy's bytes are written in order, hence its size tells."""
+    async def everything(ioctx: IoCtx) -> tuple[object, ...]:
+        head = await ioctx.read(found.name, ReadOp().stat().getxattrs().omap_get_header(), found.locator)
+        return head.size, head.mtime, head.xattrs, head.omap_header
+
+    async def omap(ioctx: IoCtx, after: bytes) -> dict[bytes, bytes]:
+        page = (await ioctx.read(found.name, ReadOp().omap_get(after, b"", 1000), found.locator)).omap
+        assert page is not None
+        return dict(page.values)
+
+    try:
+        if await everything(source) != await everything(target):
+            return False
+        after = b""
+        while True:
+            ours, theirs = await omap(source, after), await omap(target, after)
+            if ours != theirs:
+                return False
+            if not ours:
+                return True
+            after = list(ours)[-1]
+    except NotFound:
+        return False

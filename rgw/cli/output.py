@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+import time
+from typing import IO, Any
 
 import click
 
@@ -21,20 +22,44 @@ def show(value: Any) -> None:
     click.echo(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
-class Progress:
-    """A line that tells how far a long job is: on a terminal only, and on standard error, so that a pipe gets JSON alone."""
+_RESUME = "rgw.resume"  # among the context's meta
+_PAUSE = 0.1  # seconds between two lines of progress
 
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
+
+class Progress:
+    """A line that tells how far a long job is: on a terminal only, and on standard error, so that a pipe gets JSON alone.
+
+    ``resume`` tells whoever breaks the job off how to go on. ``lines``: the job prints as it goes, hence no line of ours on the same terminal.
+    """
+
+    def __init__(self, resume: str = "run it again to go on", *, lines: bool = False) -> None:
+        self._on = sys.stderr.isatty() and not (lines and sys.stdout.isatty())
         self._width = 0
+        self._told = 0.0
+        if (context := click.get_current_context(silent=True)) is not None:
+            context.meta[_RESUME] = resume
 
     def __call__(self, text: str) -> None:
-        if self._on:
+        if self._on and time.monotonic() - self._told >= _PAUSE:
             click.echo("\r" + text.ljust(self._width), err=True, nl=False)
-            self._width = len(text)
+            self._width, self._told = len(text), time.monotonic()
 
     def end(self) -> None:
-        """Leaves the line."""
+        """Clears the line."""
         if self._on and self._width:
-            click.echo("", err=True)
+            click.echo("\r" + " " * self._width + "\r", err=True, nl=False)
             self._width = 0
+
+
+class Interrupted(click.ClickException):
+    """The command was broken off at the terminal. Whatever it held was given back."""
+
+    exit_code = 130  # as shells tell of SIGINT
+
+    def __init__(self) -> None:
+        context = click.get_current_context(silent=True)
+        resume = "" if context is None else context.meta.get(_RESUME, "")
+        super().__init__(f"interrupted: {resume}" if resume else "interrupted")
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(("\n" if sys.stderr.isatty() else "") + self.message, err=True)

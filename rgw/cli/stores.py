@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from rgw.cli import exit_codes
+from rgw.cli.output import Interrupted
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.core.zone import ZoneError
@@ -129,6 +130,8 @@ def asynchronous(command: Callable[..., Coroutine[Any, Any, T]]) -> Callable[...
             failure = click.ClickException(f"{e.code}: {e.message}")
             failure.exit_code = exit_codes.of_error(e.code)  # type: ignore[misc]
             raise failure from e
+        except KeyboardInterrupt:  # asyncio.run has cancelled the command and let it clean up
+            raise Interrupted from None
         except ZoneError as e:
             raise click.ClickException(str(e)) from e
         except StoreError as e:

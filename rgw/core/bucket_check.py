@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
 
 _TAG_TIMEOUT = 120_000_000_000  # ns; an unfinished change that is older has lost its gateway (the class goes by the same)
+_BATCH = 500  # entries
 _PARALLEL = 32  # heads looked at, or entries mended, at the same time
 Progress = Callable[[str], None]
 
@@ -193,16 +193,15 @@ def _disagreement(entry: DirEntry, state: ObjectState | None) -> str:
 async def _check_objects(gw: Gateway, bucket: Bucket, report: Report, progress: Progress | None) -> None:
     report.objects = []
     seen: set[tuple[str, str]] = set()
-    limit = asyncio.Semaphore(_PARALLEL)
 
-    async def one(entry: DirEntry, name: str, raw: bytes) -> None:
-        async with limit:
-            problem = _disagreement(entry, await _state(gw, bucket, name, entry.instance))
+    async def one(found: tuple[DirEntry, str, bytes]) -> None:
+        entry, name, raw = found
+        problem = _disagreement(entry, await _state(gw, bucket, name, entry.instance))
         if problem:
             report.differences.append(Difference(entry.name, entry.instance, problem, key=name, entry=entry, raw=raw))
 
     now = time.time_ns()
-    pending: set[asyncio.Task[None]] = set()
+    batch: list[tuple[DirEntry, str, bytes]] = []
     versioned: set[str] = set()
     async for raw in raw_index.of_bucket(bucket):
         if raw.type == raw_index.OLH:
@@ -224,14 +223,13 @@ async def _check_objects(gw: Gateway, bucket: Bucket, report: Report, progress: 
             continue  # a version
         if any(change.timestamp + _TAG_TIMEOUT > now for change in entry.pending_map.values()):
             continue  # a gateway is at work on it
-        pending.add(asyncio.ensure_future(one(entry, name, raw.data)))
-        if len(pending) > 4 * _PARALLEL:
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        if progress is not None and len(seen) % 1000 == 0:
-            progress(f"{bucket.name}: {len(seen):,} entries compared with their objects")
-    await asyncio.gather(*pending)
+        batch.append((entry, name, raw.data))
+        if len(batch) >= _BATCH:
+            await each(batch, one, _PARALLEL)
+            batch = []
+            if progress is not None:
+                progress(f"{bucket.name}: {len(seen):,} entries compared with their objects")
+    await each(batch, one, _PARALLEL)
     report.objects.sort()
     await _check_versions(gw, bucket, report, sorted(versioned), progress)
     await _check_heads(gw, bucket, report, seen, progress)

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rgw.core.background import BackgroundTask
@@ -113,15 +115,21 @@ class GarbageCollector:
             return [], "", False
         return list(reply.entries), reply.next_marker, reply.truncated
 
-    async def process(self, include_all: bool = False) -> int:
+    async def process(self, include_all: bool = False, progress: Callable[[str], None] | None = None) -> int:
         """Releases what is due (or all); the number of entries done. Queues that another collector holds are left to it."""
         ioctx, done = await self._pool(), 0
-        for oid in self._oids():
+        oids = self._oids()
+
+        def tell(number: int, before: int, more: int) -> None:
+            if progress is not None:
+                progress(f"queue {number} of {len(oids)}, {before + more:,} entries collected")
+
+        for number, oid in enumerate(oids, 1):
             if not await self._acquire(ioctx, oid):
                 continue
             try:
                 for source in (_Source(queue=False), _Source(queue=True)):
-                    done += await self._drain(ioctx, oid, source, include_all)
+                    done += await self._drain(ioctx, oid, source, include_all, partial(tell, number, done))
             finally:
                 await self._release(ioctx, oid)
         return done
@@ -143,7 +151,7 @@ class GarbageCollector:
         except NotFound:
             log.warning("the lock of %s expired while it was collected", oid)
 
-    async def _drain(self, ioctx: IoCtx, oid: str, source: _Source, include_all: bool) -> int:
+    async def _drain(self, ioctx: IoCtx, oid: str, source: _Source, include_all: bool, tell: Callable[[int], None]) -> int:
         """Collects one queue, from its front; it stops at the first entry that fails, to be tried again next time.
 
         A queue is only emptied from its front, by a count, while its class lists what is due wherever it stands. An entry that waits longer
@@ -167,6 +175,8 @@ class GarbageCollector:
                     call = classes.GC_REMOVE(cls_rgw.GcRemoveOp(tags=[entry.tag for entry in entries[:good]]))
                 await ioctx.write(oid, WriteOp().call(call))
             done += good
+            if good:
+                tell(done)
             if not good or good < len(entries):
                 return done
 

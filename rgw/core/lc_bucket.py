@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,17 +32,20 @@ log = logging.getLogger(__name__)
 TAGGING = "user.rgw.x-amz-tagging"
 _RETENTION, _LEGAL_HOLD = "user.rgw.object-retention", "user.rgw.object-legal-hold"
 _PAGE = 1000
+Progress = Callable[[str], None]
 _GONE = ("NoSuchKey", "NoSuchVersion", "NoSuchUpload", "PreconditionFailed", "OperationAborted")  # somebody else changed it: next time
 
 
 class BucketRun:
     """``run`` does what is due. ``done`` counts it by kind; ``failed`` what the store or the gateway refused."""
 
-    def __init__(self, gateway: Gateway, bucket: Bucket, rules: list[LcRule], clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, bucket: Bucket, rules: list[LcRule], clock: Clock, progress: Progress | None = None) -> None:
         self._gateway = gateway
         self._bucket = bucket
         self._rules = [rule for rule in rules if rule.enabled]
         self._clock = clock
+        self._progress = progress
+        self._seen = 0
         self._limit = asyncio.Semaphore(gateway.options.rgw_lc_max_wp_worker)
         self.done: Counter[str] = Counter()
         self.failed = 0
@@ -71,6 +74,9 @@ class BucketRun:
                     log.warning("lifecycle of %s/%s: %s", self._bucket.name, item.key, error)
 
         await asyncio.gather(*(one(item) for item in batch))
+        self._seen += len(batch)
+        if self._progress is not None:
+            self._progress(f"{self._bucket.name}: {self._seen:,} objects looked at, {sum(self.done.values()):,} of them expired or moved")
 
     async def _items(self, prefix: str) -> AsyncIterator[Item]:
         if not self._bucket.versioned:

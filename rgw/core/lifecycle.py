@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core.background import BackgroundTask
 from rgw.core.buckets import LC_XATTR
-from rgw.core.lc_bucket import BucketRun
+from rgw.core.lc_bucket import BucketRun, Progress
 from rgw.core.lc_rules import Clock
 from rgw.errors import S3Error
 from rgw.formats import cls_lock, cls_rgw
@@ -171,21 +171,21 @@ class Lifecycle:
             return bool(now - head.start_date < debug)
         return datetime.fromtimestamp(head.start_date).date() == datetime.fromtimestamp(now).date()
 
-    async def process(self, everything: bool = True, only: Bucket | None = None) -> int:
+    async def process(self, everything: bool = True, only: Bucket | None = None, progress: Progress | None = None) -> int:
         """One run over all queues, or of one bucket; the number of buckets done.
 
         Without ``everything``, buckets that were done today are left out. Buckets that somebody else is at are, in any case.
         """
         if only is not None:
-            return await self._one(entry_key(only))
+            return await self._one(entry_key(only), progress)
         done = 0
         oids = self._oids()
         start = secrets.randbelow(len(oids))  # gateways that start at the same time do not queue up behind each other
         for oid in oids[start:] + oids[:start]:
-            done += await self._process_queue(oid, everything)
+            done += await self._process_queue(oid, everything, progress)
         return done
 
-    async def _one(self, key: str) -> int:
+    async def _one(self, key: str, progress: Progress | None) -> int:
         oid = self._oid(key)
         async with self._locked(oid, wait=True) as ioctx:
             entry = await self._get(ioctx, oid, key)
@@ -193,10 +193,10 @@ class Lifecycle:
                 return 0
             entry = LcEntry(bucket=key, start_time=int(time.time()), status=PROCESSING)
             await self._set(ioctx, oid, entry)
-        await self._run(oid, entry)
+        await self._run(oid, entry, progress)
         return 1
 
-    async def _process_queue(self, oid: str, restart: bool) -> int:
+    async def _process_queue(self, oid: str, restart: bool, progress: Progress | None) -> int:
         done = 0
         while True:
             try:
@@ -206,7 +206,7 @@ class Lifecycle:
             if entry is None:
                 return done
             restart = False
-            await self._run(oid, entry)
+            await self._run(oid, entry, progress)
             done += 1
 
     async def _take(self, oid: str, restart: bool) -> LcEntry | None:
@@ -233,11 +233,11 @@ class Lifecycle:
             await ioctx.write(oid, WriteOp().call(classes.LC_PUT_HEAD(cls_rgw.LcPutHeadOp(head=head))))
             return found
 
-    async def _run(self, oid: str, entry: LcEntry) -> None:
+    async def _run(self, oid: str, entry: LcEntry, progress: Progress | None) -> None:
         """Carries out a bucket's rules and writes down how it went."""
         status: int | None = UNINITIAL  # of a run that is broken off
         try:
-            status = await self._process_bucket(entry.bucket)
+            status = await self._process_bucket(entry.bucket, progress)
         finally:
             async with self._locked(oid, wait=True) as ioctx:
                 if status is None:
@@ -245,7 +245,7 @@ class Lifecycle:
                 elif await self._get(ioctx, oid, entry.bucket) is not None:  # else its rules were removed meanwhile
                     await self._set(ioctx, oid, LcEntry(bucket=entry.bucket, start_time=entry.start_time, status=status))
 
-    async def _process_bucket(self, key: str) -> int | None:
+    async def _process_bucket(self, key: str, progress: Progress | None) -> int | None:
         """How it went; None if there is no such bucket or it has no rules."""
         tenant, _, rest = key.partition(":")
         name, _, marker = rest.partition(":")
@@ -256,7 +256,7 @@ class Lifecycle:
             config = self.config(bucket)
             if config is None:
                 return None
-            run = BucketRun(self._gateway, bucket, [rule for _, rule in config.rules], self._clock())
+            run = BucketRun(self._gateway, bucket, [rule for _, rule in config.rules], self._clock(), progress)
             await run.run()
         except (S3Error, StoreError, ValueError) as error:
             log.warning("lifecycle of bucket %s stopped: %s", name, error)

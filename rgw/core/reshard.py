@@ -120,7 +120,7 @@ class Resharder:
             except (Exception, asyncio.CancelledError):
                 log.warning("bucket %s: its reshard to %d shards was given up", bucket.name, num_shards)
                 if lock.held:
-                    await uncancelled(self._settle(note, bucket.index_ioctx, never_switched=not run.switching))
+                    await uncancelled(self._give_up(note, bucket.index_ioctx, lock, never_switched=not run.switching))
                 raise
             await lock.release()
         finally:
@@ -186,6 +186,10 @@ class Resharder:
         finally:
             lock.drop()
         return True
+
+    async def _give_up(self, note: ReshardEntry, index: IoCtx, lock: ReshardLock, *, never_switched: bool) -> None:
+        await self._settle(note, index, never_switched=never_switched)
+        await lock.release()
 
     async def _settle(self, note: ReshardEntry, index: IoCtx, *, never_switched: bool = False) -> None:
         """The crash rule: forward if the entry point names the new instance, back if it names the old one. Under the lock.

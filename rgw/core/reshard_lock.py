@@ -46,6 +46,9 @@ class ReshardLock:
             await self._lock(0)
         except (Busy, Exists):
             return False
+        except asyncio.CancelledError:
+            await self.release()  # it may have been taken
+            raise
         self._renewal = asyncio.get_running_loop().create_task(self._renew(), name=f"lock of {self.oid}")
         return True
 

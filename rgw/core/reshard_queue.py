@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rgw.core.background import BackgroundTask
@@ -110,7 +111,7 @@ class ReshardQueue:
                 return found
             marker = f"{found[-1].tenant}:{found[-1].bucket_name}"
 
-    async def process(self) -> int:
+    async def process(self, progress: Callable[[str], None] | None = None) -> int:
         """Reshards what is queued; how many buckets. Parts of the queue that somebody else is at are left to him."""
         ioctx, done = await self._ioctx(), 0
         for oid in self._oids():
@@ -121,19 +122,23 @@ class ReshardQueue:
                 continue
             try:
                 for entry in await self._list(oid):
-                    done += await self._process(entry)
+                    done += await self._process(entry, progress)
                 await lock.release()
             finally:
                 lock.drop()
         return done
 
-    async def _process(self, entry: ReshardEntry) -> bool:
+    async def _process(self, entry: ReshardEntry, progress: Callable[[str], None] | None) -> bool:
+        def tell(step: str, copied: int) -> None:
+            if progress is not None:
+                progress(f"{entry.bucket_name}: {step}, {copied:,} entries")
+
         done = False
         try:
             bucket = await self._gw.buckets.get(entry.bucket_name, entry.tenant)
             await self._gw.buckets.reload(bucket)
             if bucket.bucket_id == entry.bucket_id and bucket.num_shards != entry.new_num_shards:
-                await self._gw.resharder.reshard(bucket, entry.new_num_shards)
+                await self._gw.resharder.reshard(bucket, entry.new_num_shards, tell)
                 log.info("bucket %s now has %d index shards", entry.bucket_name, entry.new_num_shards)
                 done = True
         except S3Error as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from rgw.core.bucket_owners import unlist
@@ -42,9 +42,13 @@ async def read(gw: Gateway, info: UserInfo) -> UserHeader:
         raise S3Error("NoSuchUser", "the user has not been initialised: it never had a bucket") from None
 
 
-async def sync(gw: Gateway, info: UserInfo) -> None:
+async def sync(gw: Gateway, info: UserInfo, progress: Callable[[str], None] | None = None) -> None:
     """Brings the sums up to date from the indexes of the user's buckets."""
+    done = 0
     async for entry in bucket_entries(gw, info):
+        done += 1
+        if progress is not None:
+            progress(f"bucket {done:,}: {entry.bucket.name}")
         try:
             await gw.buckets.sync_stats(await gw.buckets.get(entry.bucket.name, info.tenant))
         except S3Error as error:

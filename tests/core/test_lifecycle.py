@@ -464,10 +464,10 @@ async def test_workers_take_turns(cluster, options, user):
         for gateway in pair:
             work = gateway.lifecycle._process_bucket
 
-            async def recorded(key, work=work):
+            async def recorded(key, progress, work=work):
                 done.append(key)
                 await asyncio.sleep(0.01)
-                return await work(key)
+                return await work(key, progress)
 
             gateway.lifecycle._process_bucket = recorded
         await asyncio.gather(*(gateway.lifecycle.process(everything=False) for gateway in pair for _ in range(2)))
@@ -477,7 +477,7 @@ async def test_workers_take_turns(cluster, options, user):
 
         begun = asyncio.Event()
 
-        async def stuck(_key):
+        async def stuck(_key, _progress):
             begun.set()
             await asyncio.sleep(60)
 

@@ -113,7 +113,7 @@ async def check(name: str, tenant: str | None, fix: bool, check_objects: bool, d
     `olh`: looks only for keys whose last version's removal was not finished; `unlinked`: only for versions that are in no listing, which
     --fix removes.
     """
-    progress = output.Progress()
+    progress = output.Progress("run it again: it begins anew, and what was mended stays so")
     async with gateway(current()) as gw:
         found = await find_bucket(gw, name, tenant)
         if what is None:
@@ -188,6 +188,7 @@ async def chown(name: str, uid: str, tenant: str | None, bucket_new_name: str) -
 @asynchronous
 async def rados_objects(name: str | None, tenant: str | None, separator: str | None) -> None:
     """Prints the names of the RADOS objects that hold a bucket's data, one a line."""
+    progress, count = output.Progress("run it again: it begins anew", lines=True), 0
     async with gateway(current()) as gw:
         for one in [name] if name else await metadata_sections.keys(gw, "bucket"):
             owner_tenant, plain = split_bucket(one, tenant if name else None)
@@ -202,4 +203,7 @@ async def rados_objects(name: str | None, tenant: str | None, separator: str | N
             async for item in radoslist.of_bucket(gw, found, uploads=separator is None):
                 if item.oid not in seen:
                     seen.add(item.oid)
+                    count += 1
+                    progress(f"{one}: {count:,} objects")
                     click.echo(item.oid if separator is None else separator.join((item.oid, plain, item.key)))
+        progress.end()

@@ -33,9 +33,11 @@ async def gc_list(include_all: bool) -> None:
 @click.option("--include-all", is_flag=True, help="Those too that have not waited long enough yet.")
 @asynchronous
 async def gc_process(include_all: bool) -> None:
-    """Collects now."""
+    """Collects now. Broken off, it goes on when it is run again."""
+    progress = output.Progress()
     async with gateway(current()) as gw:
-        await gw.gc.process(include_all)
+        await gw.gc.process(include_all, progress)
+        progress.end()
 
 
 @gc.command("status")

@@ -45,9 +45,12 @@ async def lc_get(name: str, tenant: str | None) -> None:
 @tenant_option
 @asynchronous
 async def lc_process(name: str | None, tenant: str | None) -> None:
-    """Carries the rules out now, those of today again. Buckets that a gateway is at are left to it."""
+    """Carries the rules out now, those of today again. Buckets that a gateway is at are left to it.
+
+    Broken off, it begins the bucket anew when it is run again.
+    """
+    progress = output.Progress("run it again: what was done is not done twice")
     async with gateway(current()) as gw:
-        only = None
-        if name:
-            only = await find_bucket(gw, name, tenant)
-        await gw.lifecycle.process(only=only)
+        only = await find_bucket(gw, name, tenant) if name else None
+        await gw.lifecycle.process(only=only, progress=progress)
+        progress.end()

@@ -36,7 +36,8 @@ async def find(pool: str, job_id: str | None, stale: int, remove: bool, job_dir:
     if remove and not job_id:
         raise click.UsageError("--yes-i-really-mean-it removes what a job found: name it with --job-id")
     path = OrphanJob.place(job_dir, job_id or time.strftime("%Y%m%d-%H%M%S"))
-    progress = output.Progress()
+    job = path.name.removeprefix("orphans.").removesuffix(".db")
+    progress = output.Progress(f"go on with --job-id {job}")
     async with gateway(current()) as gw:
         if not pool and not path.exists():
             pools = data_pools(gw)
@@ -45,15 +46,15 @@ async def find(pool: str, job_id: str | None, stale: int, remove: bool, job_dir:
             (pool,) = pools
         if remove and not path.exists():
             raise S3Error("InvalidArgument", f"there is no job {job_id}")
-        with closing(OrphanJob(path, pool, stale)) as job:
-            if remove and job.step != "done":
+        with closing(OrphanJob(path, pool, stale)) as notes:
+            if remove and notes.step != "done":
                 raise S3Error("InvalidArgument", f"the job {job_id} has not come to its end: run it without --yes-i-really-mean-it first")
-            click.echo(f"job {path.name.removeprefix('orphans.').removesuffix('.db')}, notes in {path}", err=True)
-            await job.run(gw, progress)
+            click.echo(f"job {job}, notes in {path}", err=True)
+            await notes.run(gw, progress)
             if remove:
-                await job.remove(gw, progress)
+                await notes.remove(gw, progress)
             progress.end()
-            output.show(report(job))
+            output.show(report(notes))
 
 
 @orphans.command("list-jobs")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from rgw.cli import output
@@ -41,16 +39,14 @@ async def bucket_reshard(name: str, tenant: str | None, num_shards: int, sure: b
     async with gateway(current()) as gw:
         found = await find_bucket(gw, name, tenant)
         _check_number(found, num_shards, sure)
-        terminal = sys.stderr.isatty()
+        progress = output.Progress("the bucket has its old index; run it again")
         total = objects_of(await gw.buckets.stats(found))
 
         def show(step: str, copied: int) -> None:
-            if terminal:
-                click.echo(f"\r\x1b[K{step}: {copied:,} of about {total:,} entries", nl=False, err=True)
+            progress(f"{step}: {copied:,} of about {total:,} entries")
 
         done = await gw.resharder.reshard(found, num_shards, show)
-        if terminal:
-            click.echo("\r\x1b[K", nl=False, err=True)
+        progress.end()
         click.echo(f"tenant: {found.tenant}\nbucket name: {found.name}\nold bucket instance id: {done.old_id}\n"
                    f"new bucket instance id: {done.new_id}\ntotal entries: {done.entries}\nblocked for: {done.blocked * 1000:.1f} ms")
 
@@ -158,10 +154,12 @@ async def reshard_status(name: str, tenant: str | None) -> None:
 @store_options
 @asynchronous
 async def reshard_process() -> None:
-    """Settles reshards that died, then reshards what is queued."""
+    """Settles reshards that died, then reshards what is queued. Broken off, the bucket stays queued."""
+    progress = output.Progress()
     async with gateway(current()) as gw:
         await gw.resharder.recover_all()
-        await gw.reshard_queue.process()
+        await gw.reshard_queue.process(progress)
+        progress.end()
 
 
 @reshard.command("cancel")

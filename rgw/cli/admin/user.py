@@ -189,10 +189,12 @@ async def stats(uid: str, tenant: str | None, sync_stats: bool, reset_stats: boo
     """Prints what a user's buckets hold, as last summed up."""
     if sync_stats and reset_stats:
         raise click.UsageError("give one of --sync-stats and --reset-stats")
+    progress = output.Progress()
     async with gateway(current()) as gw:
         info = await gw.users.get(full_uid(uid, tenant))
         if sync_stats:
-            await user_stats.sync(gw, info)
+            await user_stats.sync(gw, info, progress)
+            progress.end()
         if reset_stats:
             await user_stats.reset(gw, info)
         output.show(dumped_stats(await user_stats.read(gw, info)))
