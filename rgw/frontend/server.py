@@ -30,6 +30,7 @@ from rgw.ops.request import Request, Result
 from rgw.store import errors as store_errors
 
 log = logging.getLogger("rgw.frontend")
+_READ_AHEAD = 16 << 10  # bytes of a body above which no more are read; one read may bring 256 KiB, and every connection may hold as many
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
 
 
@@ -243,7 +244,7 @@ class Server:
 
     def _connection(self) -> Protocol:
         return Protocol(self._server, loop=asyncio.get_running_loop(), access_log=None,  # type: ignore[arg-type]  # its own default says so
-                        auto_decompress=False)  # objects are kept as sent
+                        auto_decompress=False, read_bufsize=_READ_AHEAD)  # objects are kept as sent
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1
