@@ -15,7 +15,7 @@ from rgw.cli.admin.metadata import metadata
 from rgw.cli.admin.multipart import multipart
 from rgw.cli.admin.object import object_, policy
 from rgw.cli.admin.orphans import orphans
-from rgw.cli.admin.quota import quota
+from rgw.cli.admin.quota import global_, quota
 from rgw.cli.admin.ratelimit import ratelimit
 from rgw.cli.admin.reshard import reshard
 from rgw.cli.admin.subuser import subuser
@@ -46,6 +46,9 @@ def rgw_admin() -> None:
 
 for command in (nano, serve, rados, store):
     rgw.add_command(command)
-for command in (user, subuser, key, caps, quota, bucket, reshard, object_, multipart, bi, policy, gc, orphans, lc, usage, ratelimit, metadata, zone, zonegroup):
+for command in (
+    user, subuser, key, caps, quota, global_, bucket, reshard, object_, multipart, bi, policy,
+    gc, orphans, lc, usage, ratelimit, metadata, zone, zonegroup,
+):
     rgw_admin.add_command(command)
 add_refusals(rgw_admin)

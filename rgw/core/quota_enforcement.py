@@ -1,7 +1,8 @@
 """Quotas at work: no write beyond what a bucket or its owner may hold. And the sums that this needs.
 
 Sums are remembered for ``rgw_bucket_quota_ttl`` and carried forward with what this gateway writes; where they come near the limit, they are
-read anew for each write, as radosgw does. Sizes are counted in whole blocks of 4 KiB unless the quota says ``check_on_raw``.
+read anew for each write, as radosgw does. Sizes are counted in whole blocks of 4 KiB unless the quota says ``check_on_raw``. A bucket
+without a quota has its owner's bucket quota, or else the global one; a user without one the global one of users.
 """
 
 from __future__ import annotations
@@ -106,6 +107,10 @@ class Quotas:
                 raise
         else:
             own, user_quota = own if own.enabled else owner.bucket_quota, owner.user_quota
+        everybody = self._gateway.zone.period
+        own = own if own.enabled else everybody.bucket_quota
+        if user_quota is not None and not user_quota.enabled:
+            user_quota = everybody.user_quota
         found: list[_Account] = []
         try:
             if own.enabled:

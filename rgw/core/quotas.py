@@ -6,9 +6,11 @@ import copy
 import re
 from typing import TYPE_CHECKING
 
+from rgw.core.zone import load_period_config, save_period_config
 from rgw.errors import S3Error
 from rgw.formats.basics import QuotaInfo
 from rgw.formats.user import UserInfo
+from rgw.formats.zone import PeriodConfig
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
@@ -55,6 +57,17 @@ async def set_of_user(
         return info
 
     return await gw.users.change(uid, change)
+
+
+async def set_global(
+    gw: Gateway, scope: str, *, max_size: int | None = None, max_objects: int | None = None, enabled: bool | None = None,
+) -> PeriodConfig:
+    """Changes the quota of all users, or of all buckets, that have none of their own; gateways heed it when they start again."""
+    config = await load_period_config(gw.cluster)
+    name = f"{scope}_quota"
+    setattr(config, name, changed(getattr(config, name), max_size=max_size, max_objects=max_objects, enabled=enabled))
+    await save_period_config(gw.cluster, config)
+    return config
 
 
 async def set_of_bucket(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rgw.core.options import Options
 from rgw.formats.basics import PlacementRule, Pool
-from rgw.formats.zone import NameToId, SystemMeta, Zone, ZoneGroup, ZoneGroupPlacement, ZoneParams, ZonePlacement, ZoneStorageClass
+from rgw.formats.zone import NameToId, PeriodConfig, SystemMeta, Zone, ZoneGroup, ZoneGroupPlacement, ZoneParams, ZonePlacement, ZoneStorageClass
 from rgw.store.errors import Exists, NotFound
 from rgw.store.interface import Cluster, IoCtx, ReadOp, WriteOp
 
@@ -17,6 +17,7 @@ DEFAULT_PLACEMENT = "default-placement"
 _DEFAULT_SHARDS = 11  # of a zonegroup made by 16.2.15
 # the struct versions that this gateway knows (formats page, 3.9); a newer one may mean more than we would see
 _KNOWN = {"zone": 14, "zonegroup": 5}
+_PERIOD_CONFIG = "period_config.default"
 _MULTISITE = ("default.realm", "realms.", "realms_names.", "periods.")
 
 
@@ -30,6 +31,7 @@ class ZoneConfig:
 
     params: ZoneParams
     group: ZoneGroup
+    period: PeriodConfig
 
     @property
     def id(self) -> str:
@@ -158,12 +160,24 @@ async def load_zone(cluster: Cluster, options: Options) -> ZoneConfig:
         raise ZoneError(f"zonegroup {group.meta.name} has no zone {params.meta.name}: rgw_zone and rgw_zonegroup do not belong together")
     if len(group.zones) > 1:
         raise ZoneError(f"zonegroup {group.meta.name} has {len(group.zones)} zones: multisite is not supported")
-    config = ZoneConfig(params, group)
+    config = ZoneConfig(params, group, await load_period_config(cluster))
     existing = set(await cluster.list_pools())
     for pool in dict.fromkeys(Pool.parse(text).name for text in config.all_pools()):
         if pool not in existing:
             await cluster.create_pool(pool)
     return config
+
+
+async def load_period_config(cluster: Cluster) -> PeriodConfig:
+    """The settings of all zones: the global quotas. Gateways read them when they start."""
+    try:
+        return PeriodConfig.decode((await (await cluster.open_pool(ROOT_POOL)).read(_PERIOD_CONFIG, ReadOp().read())).data)
+    except NotFound:
+        return PeriodConfig()
+
+
+async def save_period_config(cluster: Cluster, config: PeriodConfig) -> None:
+    await (await cluster.open_pool(ROOT_POOL)).write(_PERIOD_CONFIG, WriteOp().write_full(config.encode()))
 
 
 async def _find(root: IoCtx, kind: str, names: str, name: str) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rgw.formats.basics import AccessKey, PlacementRule, Pool
+from rgw.formats.basics import AccessKey, PlacementRule, Pool, QuotaInfo
 from rgw.formats.encoding import BOOL, STR, U32, Struct, Wire, f, list_of, map_of, opaque, optional, set_of, struct
 
 
@@ -157,3 +157,11 @@ class ZoneGroup(Struct):
     meta: SystemMeta = f(SystemMeta, since=4)
     realm_id: str = f(STR, since=4)
     sync_policy: bytes = f(opaque(_NO_SYNC_POLICY), since=5)
+
+
+@struct(1, 1)
+class PeriodConfig(Struct):
+    """RGWPeriodConfig, in the object ``period_config.default`` where there is no realm: the quotas of whoever has none of their own."""
+
+    bucket_quota: QuotaInfo = f(QuotaInfo)
+    user_quota: QuotaInfo = f(QuotaInfo)

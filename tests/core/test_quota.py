@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rgw.core import user_stats
+from rgw.core import quotas, user_stats
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.core.quota_enforcement import Sums, added, exceeds
@@ -26,6 +26,28 @@ from tests.core.helpers import put
 ])
 def test_limits(quota, sums, more, wanted):
     assert exceeds(quota, sums, more) is wanted
+
+
+async def test_the_global_quotas_hold_for_whoever_has_none(gateway, bucket, user, cluster):
+    await quotas.set_global(gateway, "bucket", max_objects=1, enabled=True)
+    await quotas.set_global(gateway, "user", max_objects=2, enabled=True)
+    restarted = await Gateway.open(cluster, Options({"rgw_bucket_quota_ttl": 0}))
+    try:
+        found = await restarted.buckets.get(bucket.name)
+        await write(restarted, found, "1", user)
+        assert await refused(write(restarted, found, "2", user))
+        found = await limited(restarted, found, max_objects=9)
+        await write(restarted, found, "2", user)
+        restarted.quotas.touched(found)
+        assert await refused(write(restarted, found, "3", user))  # beyond the user's
+        await quotas.set_of_user(restarted, user.user_id.text(), "user", max_objects=3, enabled=True)
+        await write(restarted, found, "3", user)
+        restarted.quotas.touched(found)
+        assert await refused(write(restarted, found, "4", user))
+    finally:
+        await restarted.close()
+        for scope in ("bucket", "user"):  # on Ceph other tests work on the same zone
+            await quotas.set_global(gateway, scope, max_objects=-1, enabled=False)
 
 
 async def limited(gateway, bucket, **limits):
