@@ -152,6 +152,7 @@ def _wanted(root: Any) -> list[CompletedPart]:
 
 
 async def complete(req: Request) -> Result:
+    key = encryption.key_to_write(req)  # radosgw asks for none here; one that comes must fit
     wanted = _wanted(await req.xml())
     size = req.headers.get("x-amz-mp-object-size")
     upload_id = req.query["uploadId"]
@@ -161,6 +162,8 @@ async def complete(req: Request) -> Result:
         if error.code != "NoSuchUpload":
             raise
         held = {}  # perhaps a retry after success: the core tells
+    if key is not None:
+        require_key(held, key)
     algorithm, kind = text(held.get(attrs.CHECKSUM + "algorithm")), text(held.get(attrs.CHECKSUM + "type"))
 
     claimed_kind = req.headers.get("x-amz-checksum-type", "").strip().upper()

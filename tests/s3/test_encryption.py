@@ -98,7 +98,9 @@ async def test_multipart(s3):
     assert first["SSECustomerKeyMD5"] == second["SSECustomerKeyMD5"] == created["SSECustomerKeyMD5"]
     etags = [first["ETag"], second["CopyPartResult"]["ETag"], third["ETag"]]
     assert etags == [f'"{hashlib.md5(data).hexdigest()}"' for data in parts]
-    await s3.run("complete_multipart_upload", MultipartUpload={"Parts": [{"PartNumber": i, "ETag": e} for i, e in enumerate(etags, 1)]}, **upload)
+    named = {"Parts": [{"PartNumber": i, "ETag": e} for i, e in enumerate(etags, 1)]}
+    assert await refusal(s3.run("complete_multipart_upload", MultipartUpload=named, **upload, **other)) == (400, "InvalidArgument")
+    await s3.run("complete_multipart_upload", MultipartUpload=named, **upload)
     assert (await body(s3, **place, **key))[0] == b"".join(parts)
     for number, data in enumerate(parts, 1):
         read, got = await body(s3, PartNumber=number, **place, **key)
