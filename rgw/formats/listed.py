@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import struct as bits
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
-from rgw.formats.encoding import STR, FormatError, Struct, Wire, f, struct
+from rgw.formats.encoding import STR, FormatError, Struct, Wire, encode_string, f, struct
 from rgw.formats.index import DirEntry, DirHeader
 
-_U32, _U64 = bits.Struct("<I").unpack_from, bits.Struct("<Q").unpack_from
+_U32 = bits.Struct("<I").unpack_from
 _ENTRY = bits.Struct("<BxII").unpack_from  # version, length, length of the name
 _META = bits.Struct("<8x?B14xIII").unpack_from  # behind the name: (epoch) exists, meta's version, (category, size) mtime, length of the ETag
 _META_SIZE = 36
+_SIZE_AND_BYTE = bits.Struct("<Qs").unpack_from
 _ENTRY_VERSION, _META_VERSION = DirEntry.VERSION, 7
 _PLAIN_END = bytes(14)  # no instance, no flags, no versioned epoch
 
@@ -60,7 +61,7 @@ def _version(buf: bytes, pos: int) -> tuple[str, int, int]:
 
 
 def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int]:
-    """A map of entries by omap key.
+    """A map of entries by omap key, which is the name unless there are versions.
 
     An entry's fields are read in place where it is of the usual form, which most are; of the others DirEntry makes sense.
     """
@@ -68,22 +69,20 @@ def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int
     new, kind = tuple.__new__, ListedEntry
     # What the entry before had; that of the next one is mostly the same, which one comparison of bytes tells.
     owners: bytes | None = None  # owner and display name
-    rest: bytes | None = None    # user data, storage class, appendable, pending changes, locator: all empty but the storage class
+    rest = b""  # user data, storage class, appendable, pending changes, locator: all empty but the storage class; read with the size
     owner = display_name = storage_class = ""
     owners_size = rest_size = 0
+    read_rest: Callable[[bytes, int], tuple[Any, ...]] = _SIZE_AND_BYTE
     count, = _U32(buf, pos)
     pos += 4
     for _ in range(count):
-        n, = _U32(buf, pos)
-        start = pos + 4 + n
-        key = buf[pos + 4:start]
+        key = pos + 4
+        start = key + _U32(buf, pos)[0]
         version, n, m = _ENTRY(buf, start)
         pos, at = start + 6 + n, start + 10 + m
         if pos > end:
             raise FormatError("an entry of a listing is cut off")
-        raw_name = buf[start + 10:at]
-        name = raw_name.decode("utf-8", "surrogateescape")
-        text = name if key == raw_name else key.decode("utf-8", "surrogateescape")
+        name = buf[start + 10:at].decode("utf-8", "surrogateescape")
         exists, meta_version, seconds, ns, n = _META(buf, at)
         if version == _ENTRY_VERSION and meta_version == _META_VERSION:
             at += _META_SIZE
@@ -95,25 +94,26 @@ def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int
                 owners, owners_size = buf[at:n], n - at
             at += owners_size
             at += 4 + _U32(buf, at)[0]  # the content type
-            size, = _U64(buf, at)
-            at += 8
-            if buf[at:at + rest_size] == rest:
-                if buf[pos - 14:pos] == _PLAIN_END and at + rest_size < pos - 14:
-                    found[text] = new(kind, (name, seconds * 1000000000 + ns, etag, size, storage_class, owner, display_name,
-                                             exists, exists, False, 0, "", buf, start))
-                    continue
-                instance, flags, stop = _version(buf, at + rest_size)
-                if stop > pos:
-                    raise FormatError("an entry of a listing is longer than it says")
+            size, read = read_rest(buf, at)
+            at += rest_size
+            if read == rest:
+                if buf[pos - 14:pos] == _PLAIN_END and at < pos - 14:
+                    text, plain, flags, instance = name, exists, 0, ""
+                else:
+                    text = buf[key:start].decode("utf-8", "surrogateescape")
+                    instance, flags, stop = _version(buf, at)
+                    plain = exists and not flags and not instance
+                    if stop > pos:
+                        raise FormatError("an entry of a listing is longer than it says")
                 found[text] = new(kind, (name, seconds * 1000000000 + ns, etag, size, storage_class, owner, display_name,
-                                         exists and not flags and not instance, exists, False, flags, instance, buf, start))
+                                         plain, exists, False, flags, instance, buf, start))
                 continue
         entry, pos = DirEntry._dec(buf, start, end)
-        found[text] = _summary(entry, buf, start)
+        found[buf[key:start].decode("utf-8", "surrogateescape")] = _summary(entry, buf, start)
         storage_class = entry.meta.storage_class
-        expected = bytearray(4)
-        STR.enc(expected, storage_class)
-        rest, rest_size = bytes(expected) + bytes(9), len(expected) + 9
+        rest = bytes(4) + encode_string(storage_class) + bytes(9)
+        rest_size = 8 + len(rest)
+        read_rest = bits.Struct(f"<Q{len(rest)}s").unpack_from
     return found, pos
 
 
