@@ -8,13 +8,15 @@ import hashlib
 import http.client
 import logging
 import secrets
+import socket
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 
 from rgw.core.options import Options
-from rgw.frontend.server import Handler
+from rgw.frontend.server import Server
 from tests.s3.wire import ask, head, parse, path, signed, talk
 
 MIB = 1 << 20
@@ -176,15 +178,17 @@ async def test_a_key_is_shown_to_nobody(s3, caplog, monkeypatch):
     bodies.append(await ask(s3, "PUT", path(s3, "k"), headers, b"data"))
     assert bodies[-1].status == 200
     bodies.append(await ask(s3, "GET", path(s3, "k"), key_headers(bytes(32))))
-    really = Handler._render
 
-    async def fail(self, *arguments):
+    async def fail(*arguments):
         raise RuntimeError(f"{arguments}")
 
-    monkeypatch.setattr(Handler, "_render", fail)
-    bodies.append(await ask(s3, "GET", path(s3, "k"), headers))
+    failing = Server(s3.gw)
+    monkeypatch.setattr(failing._handler, "_render", fail)
+    sock = socket.create_server(("127.0.0.1", 0))
+    await failing.start([sock])
+    bodies.append(await ask(replace(s3, endpoint=f"http://127.0.0.1:{sock.getsockname()[1]}"), "GET", path(s3, "k"), headers))
+    await failing.stop(1)
     assert bodies[-1].status == 500
-    monkeypatch.setattr(Handler, "_render", really)
     logged = "".join(f"{record.getMessage()} {record.exc_info}" for record in caplog.records if record.name.startswith("rgw"))
     everything = logged + "".join(f"{reply.headers}{reply.body.decode()}" for reply in bodies)
     assert "RuntimeError" in logged
