@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 LOCK_NAME = "RGWCompleteMultipart"
 _LOCK_SECONDS = 600  # radosgw's own
+_NOT_CLOSED = ("NoSuchUpload", "OperationAborted")  # refusals of ``_close`` and before it: nothing is locked, nothing has to be settled
 _LOCK_WAIT = 30.0    # seconds to wait for another one who ends the upload: clients give up after 60
 
 
@@ -195,6 +196,8 @@ async def _complete_noted(
         await intent.confirm()
         died = await _close(gw, upload, cookie)
     except S3Error as error:
+        if error.code in _NOT_CLOSED:
+            intent.close()
         if error.code != "NoSuchUpload":
             raise
         state = await current(gw, bucket, key)
@@ -240,6 +243,7 @@ async def _complete_noted(
     except BaseException:
         if write is None or not write.may_exist:
             await _reopen(upload, cookie, renamed)
+            intent.close()  # a refusal leaves nothing to be settled
         raise
     await _finish(gw, upload, parts + former, manifest if won else None, indexed=not won)
     return state
@@ -334,9 +338,14 @@ async def _abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
     cookie = random_text(16)
     with gw.intents.ending(bucket, key, upload_id, cookie, abort=True) as intent:
         intent.begin()
-        upload = await load_upload(gw, bucket, key, upload_id)
-        await intent.confirm()
-        await _close(gw, upload, cookie)
+        try:
+            upload = await load_upload(gw, bucket, key, upload_id)
+            await intent.confirm()
+            await _close(gw, upload, cookie)
+        except S3Error as error:
+            if error.code in _NOT_CLOSED:
+                intent.close()
+            raise
         await _abort_closed(gw, upload)
 
 

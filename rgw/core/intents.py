@@ -105,6 +105,7 @@ class OpenIntent:
         task, self._recording = self._recording, None
         self._intents.abandoned.pop(self.key, None)
         if task is not None:
+            self._intents.unrecorded.add(task)
             task.add_done_callback(self._recorded)
 
     def __enter__(self) -> OpenIntent:
@@ -122,6 +123,7 @@ class OpenIntent:
             self._intents.abandoned[self.key] = now()
 
     def _recorded(self, task: asyncio.Task[None]) -> None:
+        self._intents.unrecorded.discard(task)
         if task.cancelled() or task.exception() is not None:
             log.warning("an intent may not have been recorded: %s", None if task.cancelled() else task.exception())
         self._intents.drop(self)
@@ -134,6 +136,7 @@ class Intents:
         self._gateway = gateway
         self._numbers = itertools.count()
         self.abandoned: dict[bytes, float] = {}  # when, by now()
+        self.unrecorded: set[asyncio.Task[None]] = set()  # records of intents that are closed already, perhaps still on their way
         self._fresh_until = 0.0
         self._period = 0  # unbroken times of the lease so far
         self._taking = asyncio.Lock()
@@ -284,6 +287,9 @@ class Intents:
 
     async def close(self) -> None:
         """Drops what is done and gives the lease back."""
+        if self.unrecorded:
+            await asyncio.wait(self.unrecorded)
+            await asyncio.sleep(0)  # their callbacks drop them
         for task in (self._renewing, self._flushing):
             if task is not None:
                 task.cancel()

@@ -13,6 +13,7 @@ from botocore.config import Config
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.frontend.server import Server
+from tests.s3.traces import Watched, intents_left
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Service:
 
 @pytest.fixture
 async def s3(cluster):
+    """A service with one bucket. Whatever a test does, no request that is refused may change what the store holds."""
     gw = await Gateway.open(cluster, Options({"rgw_gc_obj_min_wait": 0, "rgw_gc_max_objs": 2, "rgw_override_bucket_index_max_shards": 3,
                                               "rgw_dns_name": "s3.example.test"}))
     user = await gw.users.create(f"u{secrets.token_hex(4)}", "A user")
@@ -48,12 +50,17 @@ async def s3(cluster):
     sock = socket.create_server(("127.0.0.1", 0))
     endpoint = f"http://127.0.0.1:{sock.getsockname()[1]}"
     server = Server(gw)
+    service_buckets: list[str] = []
+    watched = server._handler = Watched(server._handler, gw, service_buckets)
     await server.start([sock])
     client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key.id, aws_secret_access_key=key.key, region_name="us-east-1",
                           config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}))
     service = Service(gw, client, endpoint, f"b{secrets.token_hex(4)}", key.id, key.key)
     await service.run("create_bucket", Bucket=service.bucket)
+    service_buckets.append(service.bucket)
     yield service
     client.close()
     await server.stop(1)
     await gw.close()
+    assert not watched.traces
+    assert not await intents_left(gw)
