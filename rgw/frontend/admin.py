@@ -1,4 +1,4 @@
-"""RGW's Admin Ops API: its operations as data, and their pipeline. Requests are signed like S3's; answers and refusals are JSON."""
+"""RGW's Admin Ops API: its operations as data, and their pipeline. Requests are signed like S3's; answers and refusals are JSON, or XML if asked."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from rgw.core import caps
 from rgw.core.caps import READ, WRITE
 from rgw.core.gateway import Gateway
 from rgw.errors import S3Error
+from rgw.frontend import admin_xml
 from rgw.frontend.body import BodyReader
 from rgw.ops.admin import bucket, metadata, usage, user
 from rgw.ops.admin.request import AdminRequest
 
 log = logging.getLogger("rgw.frontend")
 _MAX_BODY = 1 << 20  # bytes
+_KINDS = {False: "application/json", True: "application/xml"}
 Refusal = Callable[[BaseException], S3Error]
 
 
@@ -102,10 +104,11 @@ class AdminApi:
 
     async def answer(self, request: web.BaseRequest, view: RequestView, request_id: str, headers: dict[str, str]) -> tuple[str, web.Response]:
         """The operation's name, and the response."""
-        name = "-"
+        name, xml = "-", False
         try:
             resource, _, path = unquote(view.raw_path[len(self._entry):]).lstrip("/").partition("/")    # parse
             args = _parse_query(view.raw_query)
+            xml = args.get("format") == "xml"
             op = find(view.method, resource, args)                                                              # find the operation
             name = op.name
             identity = await authenticate(view, self._gw.users.get_by_access_key, time.time_ns(), self._gw.options)
@@ -114,8 +117,7 @@ class AdminApi:
                 raise S3Error("NotImplemented", f"{op.name} is not implemented.")
             body = BodyReader(request, view.header_map, identity.payload, _MAX_BODY, self._gw.options.rgw_body_stall_timeout)
             result = await op.handler(AdminRequest(self._gw, identity, path, args, lambda: body.read(_MAX_BODY)))  # execute
-            data = b"" if result is None else json.dumps(result, ensure_ascii=False).encode("utf-8", "replace")  # render
-            return name, web.Response(body=data, headers=headers | {"Content-Type": "application/json"})
+            return name, web.Response(body=_render(name, result, xml), headers=headers | {"Content-Type": _KINDS[xml]})          # render
         except ConnectionError:
             raise
         except Exception as error:
@@ -125,10 +127,16 @@ class AdminApi:
                 log.exception("%s %s failed", request_id, name)
                 refusal = self._refusal_of(error)
             document = {"Code": refusal.code, "Message": refusal.message, "RequestId": request_id, "HostId": self._gw.zone.id}
-            response = web.Response(status=refusal.status, body=json.dumps(document).encode(),
-                                    headers=headers | refusal.headers | {"Content-Type": "application/json"})
+            data = admin_xml.refusal(*document.values()) if xml else json.dumps(document).encode()
+            response = web.Response(status=refusal.status, body=data, headers=headers | refusal.headers | {"Content-Type": _KINDS[xml]})
             response.force_close()  # a body that was not read may follow
             return name, response
+
+
+def _render(operation: str, result: Any, xml: bool) -> bytes:
+    if result is None:
+        return b""
+    return admin_xml.document(operation, result) if xml else json.dumps(result, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _parse_query(raw: str) -> dict[str, str]:

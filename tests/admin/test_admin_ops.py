@@ -7,6 +7,9 @@ import urllib.error
 import urllib.request
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from rgwadmin.exceptions import RGWAdminException
 
 from rgw.core import caps, raw_index
@@ -176,6 +179,24 @@ async def test_every_operation_asks_for_its_capability(admin):
         if op.bits == caps.WRITE:
             reader = admin.client_of(await admin.gw.users.get(readers[op.cap]))
             assert await refusal(asyncio.to_thread(reader.request, op.method.lower(), path)) == "AccessDenied", op.name
+
+
+async def test_xml_for_those_who_ask(admin):
+    def get(path: str) -> tuple[int, str, bytes]:
+        request = AWSRequest("GET", f"http://{admin.address}/admin/{path}&format=xml")
+        key = next(iter(admin.user.access_keys.values()))
+        S3SigV4Auth(Credentials(key.id, key.key), "s3", "us-east-1").add_auth(request)
+        try:
+            with urllib.request.urlopen(urllib.request.Request(request.url, headers=dict(request.headers.items()))) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["Content-Type"], error.read()
+
+    status, kind, data = await asyncio.to_thread(get, f"user?uid={admin.user.user_id.text()}")
+    assert (status, kind) == (200, "application/xml")
+    assert b"<user_info><tenant></tenant><user_id>" in data and b"</key></keys>" in data and b"<cap><type>users</type><perm>*</perm></cap>" in data
+    status, kind, data = await asyncio.to_thread(get, "user?uid=nosuch")
+    assert (status, kind) == (404, "application/xml") and b"<Error><Code>NoSuchUser</Code>" in data
 
 
 async def test_strangers_and_unknown_paths(admin):
