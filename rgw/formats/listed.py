@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct as bits
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rgw.formats.encoding import STR, FormatError, Struct, Wire, encode_string, f, struct
@@ -11,9 +12,8 @@ from rgw.formats.index import DirEntry, DirHeader
 
 _U32 = bits.Struct("<I").unpack_from
 _ENTRY = bits.Struct("<BxII").unpack_from  # version, length, length of the name
-_META = bits.Struct("<8x?B14xIII").unpack_from  # behind the name: (epoch) exists, meta's version, (category, size) mtime, length of the ETag
-_META_SIZE = 36
-_SIZE_AND_BYTE = bits.Struct("<Qs").unpack_from
+_ETAG_SIZE, _ETAG = 32, 36  # where the ETag's length and the ETag stand, from behind the name on
+_NOBODY = encode_string("") * 2  # owner and display name
 _ENTRY_VERSION, _META_VERSION = DirEntry.VERSION, 7
 _PLAIN_END = bytes(14)  # no instance, no flags, no versioned epoch
 
@@ -60,19 +60,37 @@ def _version(buf: bytes, pos: int) -> tuple[str, int, int]:
     return instance, buf[pos] | buf[pos + 1] << 8, pos + 10
 
 
+@lru_cache(1024)
+def _front(etag: int, owners: int) -> Callable[[bytes, int], tuple[Any, ...]]:
+    """Reads, from behind the name on: whether it exists, meta's version, mtime's seconds and ns, the length of the ETag, the ETag,
+    owner and display name as they are encoded, the length of the content type; for an ETag and owners of so many bytes.
+    """
+    return bits.Struct(f"<8x?B14xIII{etag}s{owners}sI").unpack_from
+
+
+@lru_cache(1024)
+def _back(rest: int) -> Callable[[bytes, int], tuple[Any, ...]]:
+    """Reads, from behind the content type on: accounted size, and ``rest`` bytes."""
+    return bits.Struct(f"<Q{rest}s").unpack_from
+
+
+def _rest(storage_class: str) -> bytes:
+    """User data, storage class, appendable, pending changes, locator: mostly empty but the storage class."""
+    return bytes(4) + encode_string(storage_class) + bytes(9)
+
+
 def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int]:
     """A map of entries by omap key, which is the name unless there are versions.
 
-    An entry's fields are read in place where it is of the usual form, which most are; of the others DirEntry makes sense.
+    Neighbours are mostly alike: an entry is read as if it had the lengths, the owner and the storage class of the one before, and it is
+    seen whether it has. One with anything unusual in it is left to DirEntry.
     """
     found: dict[str, ListedEntry] = {}
     new, kind = tuple.__new__, ListedEntry
-    # What the entry before had; that of the next one is mostly the same, which one comparison of bytes tells.
-    owners: bytes | None = None  # owner and display name
-    rest = b""  # user data, storage class, appendable, pending changes, locator: all empty but the storage class; read with the size
-    owner = display_name = storage_class = ""
-    owners_size = rest_size = 0
-    read_rest: Callable[[bytes, int], tuple[Any, ...]] = _SIZE_AND_BYTE
+    owners, owner, display_name = _NOBODY, "", ""
+    storage_class, rest = "", _rest("")
+    etag_size, owners_size, rest_size = 32, len(owners), len(rest)
+    front, back = _front(etag_size, owners_size), _back(rest_size)
     count, = _U32(buf, pos)
     pos += 4
     for _ in range(count):
@@ -83,20 +101,27 @@ def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int
         if pos > end:
             raise FormatError("an entry of a listing is cut off")
         name = buf[start + 10:at].decode("utf-8", "surrogateescape")
-        exists, meta_version, seconds, ns, n = _META(buf, at)
+        try:
+            exists, meta_version, seconds, ns, n, etag, read_owners, m = front(buf, at)
+        except bits.error:  # the last one, and shorter
+            n, read_owners = -1, b""
+        if n != etag_size or read_owners != owners:
+            etag_size, = _U32(buf, at + _ETAG_SIZE)
+            n = at + _ETAG + etag_size
+            if buf[n:n + owners_size] != owners:
+                owner, m = STR.dec(buf, n, pos)
+                display_name, m = STR.dec(buf, m, pos)
+                owners, owners_size = buf[n:m], m - n
+            front = _front(etag_size, owners_size)
+            exists, meta_version, seconds, ns, n, etag, read_owners, m = front(buf, at)
         if version == _ENTRY_VERSION and meta_version == _META_VERSION:
-            at += _META_SIZE
-            etag = buf[at:at + n].decode("utf-8", "surrogateescape")
-            at += n
-            if buf[at:at + owners_size] != owners:
-                owner, n = STR.dec(buf, at, pos)
-                display_name, n = STR.dec(buf, n, pos)
-                owners, owners_size = buf[at:n], n - at
-            at += owners_size
-            at += 4 + _U32(buf, at)[0]  # the content type
-            size, read = read_rest(buf, at)
-            at += rest_size
-            if read == rest:
+            at += _ETAG + etag_size + owners_size + 4 + m
+            try:
+                size, read_rest = back(buf, at)
+            except bits.error:  # a shorter one too
+                read_rest = b""
+            if read_rest == rest:
+                at += 8 + rest_size
                 if buf[pos - 14:pos] == _PLAIN_END and at < pos - 14:
                     text, plain, flags, instance = name, exists, 0, ""
                 else:
@@ -105,15 +130,14 @@ def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int
                     plain = exists and not flags and not instance
                     if stop > pos:
                         raise FormatError("an entry of a listing is longer than it says")
-                found[text] = new(kind, (name, seconds * 1000000000 + ns, etag, size, storage_class, owner, display_name,
-                                         plain, exists, False, flags, instance, buf, start))
+                found[text] = new(kind, (name, seconds * 1000000000 + ns, etag.decode("utf-8", "surrogateescape"), size, storage_class, owner,
+                                         display_name, plain, exists, False, flags, instance, buf, start))
                 continue
         entry, pos = DirEntry._dec(buf, start, end)
         found[buf[key:start].decode("utf-8", "surrogateescape")] = _summary(entry, buf, start)
         storage_class = entry.meta.storage_class
-        rest = bytes(4) + encode_string(storage_class) + bytes(9)
-        rest_size = 8 + len(rest)
-        read_rest = bits.Struct(f"<Q{len(rest)}s").unpack_from
+        rest = _rest(storage_class)
+        rest_size, back = len(rest), _back(len(rest))
     return found, pos
 
 

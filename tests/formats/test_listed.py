@@ -73,6 +73,14 @@ def test_what_radosgw_wrote(path: Path) -> None:
     _check(listed([(_key(entry).encode(), data)]).popitem()[1], entry)
 
 
+@pytest.mark.parametrize("long", [{"etag": "e" * 200}, {"owner": "o" * 200}, {"storage_class": "S" * 200}])
+def test_a_short_entry_behind_a_long_one(long: dict[str, str]) -> None:
+    entries = [DirEntry(name="a", exists=True, meta=DirEntryMeta(**long)), DirEntry(name="b", exists=True, meta=DirEntryMeta(**long)),
+               DirEntry(name="c", exists=True)]
+    for one, entry in zip(listed((entry.name.encode(), entry.encode()) for entry in entries).values(), entries, strict=True):
+        _check(one, entry)
+
+
 def test_a_newer_entry_is_left_to_the_full_decoder() -> None:
     data = DirEntry(name="k", exists=True).encode()
     newer = bytes([DirEntry.VERSION + 1, DirEntry.COMPAT]) + (len(data) - 3).to_bytes(4, "little") + data[6:] + b"new"
