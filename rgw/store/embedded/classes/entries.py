@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Generic, TypeVar
 
 from rgw.formats import index_keys as keys
 from rgw.formats.index import FLAG_VER_MARKER, CategoryStats, ClsObjKey, DirEntry, DirEntryMeta, DirHeader
@@ -12,6 +13,31 @@ from rgw.store.errors import InvalidArgument, NotFound
 
 _ROUND = 4096  # statistics count whole blocks of this size
 _U64 = (1 << 64) - 1
+_KEPT = 512  # decoded values of each kind, and once more as many that are older
+T = TypeVar("T")
+
+
+class _Written(Generic[T]):
+    """What was written last, by its encoded bytes: most of it is read next, for what is prepared is completed. Each value is handed out
+    once, since whoever gets it may change it. The store's bytes decide what is true: a write that was given up is only not found here.
+    """
+
+    def __init__(self) -> None:
+        self._new: dict[bytes, T] = {}
+        self._old: dict[bytes, T] = {}
+
+    def keep(self, data: bytes, value: T) -> bytes:
+        if len(self._new) >= _KEPT:
+            self._new, self._old = {}, self._new
+        self._new[data] = value
+        return data
+
+    def take(self, data: bytes) -> T | None:
+        return self._new.pop(data, None) or self._old.pop(data, None)
+
+
+_headers: _Written[DirHeader] = _Written()
+_entries: _Written[DirEntry] = _Written()
 
 
 def read_header(ctx: ObjectContext) -> DirHeader:
@@ -21,18 +47,23 @@ def read_header(ctx: ObjectContext) -> DirHeader:
         if not ctx.exists:
             raise NotFound("no such index shard")
         raise InvalidArgument("the index shard has no header")
-    return DirHeader.decode(data)
+    return _headers.take(data) or DirHeader.decode(data)
 
 
 def write_header(ctx: ObjectContext, header: DirHeader) -> None:
     """Every header written is a new version of the shard."""
     header.ver += 1
-    ctx.set_omap_header(header.encode())
+    ctx.set_omap_header(_headers.keep(header.encode(), header))
 
 
 def read_entry(ctx: ObjectContext, key: bytes) -> DirEntry | None:
     data = ctx.omap_get(key)
-    return None if data is None else DirEntry.decode(data)
+    return None if data is None else _entries.take(data) or DirEntry.decode(data)
+
+
+def write_entry(ctx: ObjectContext, key: bytes, entry: DirEntry) -> None:
+    """The entry must not be changed afterwards."""
+    ctx.omap_set(key, _entries.keep(entry.encode(), entry))
 
 
 def find_entry(ctx: ObjectContext, key: ClsObjKey, delete_marker: bool = False) -> tuple[bytes, DirEntry | None]:

@@ -45,6 +45,7 @@ from rgw.store.embedded.classes.entries import (
     read_entry,
     read_header,
     subtract_stats,
+    write_entry,
     write_header,
 )
 from rgw.store.embedded.classes.registry import implements
@@ -92,7 +93,7 @@ def prepare_op(ctx: ObjectContext, request: PrepareOp) -> None:
         entry = DirEntry(name=request.key.name, instance=request.key.instance, locator=request.locator)
     entry.pending_map.setdefault(request.tag, PendingInfo(state=0, timestamp=ctx.now(), op=request.op))
     ctx.create()
-    ctx.omap_set(place, entry.encode())
+    write_entry(ctx, place, entry)
 
 
 @implements(classes.BUCKET_COMPLETE_OP)
@@ -116,7 +117,7 @@ def complete_op(ctx: ObjectContext, request: CompleteOp) -> None:
         if request.tag and not entry.exists and not entry.pending_map:
             ctx.omap_rm(place)  # nothing but the change that is off was known of it
         elif request.tag:
-            ctx.omap_set(place, entry.encode())
+            write_entry(ctx, place, entry)
     else:
         if request.op == OP_DEL and not stored:
             raise NotFound("no such entry")
@@ -127,14 +128,14 @@ def complete_op(ctx: ObjectContext, request: CompleteOp) -> None:
             entry.meta = request.meta
             entry.exists = False
             if entry.pending_map:
-                ctx.omap_set(place, entry.encode())
+                write_entry(ctx, place, entry)
             else:
                 ctx.omap_rm(place)
         elif request.op == OP_ADD:
             entry.meta, entry.exists, entry.tag = request.meta, True, request.tag
             entry.name, entry.instance = request.key.name, request.key.instance
             add_stats(header, entry.meta)
-            ctx.omap_set(place, entry.encode())
+            write_entry(ctx, place, entry)
 
     for key in request.remove_objs:
         place, gone = find_entry(ctx, key)
