@@ -8,7 +8,7 @@ from http import HTTPStatus
 from aiohttp import HttpVersion10, web
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a header: it would end the header, or hide something in it
-_STATUS_LINES = {status.value: f" {status.value} {status.phrase}" for status in HTTPStatus}
+_STATUS_LINES = {status.value: f" {status.value} {status.phrase}" for status in HTTPStatus} | {499: " 499 Client Closed Request"}
 _BODILESS = (204, 304)
 _COPIED = 64 << 10  # bytes of body that are cheaper to join to the headers than to write by themselves
 

@@ -1,10 +1,13 @@
 import asyncio
+import logging
 import secrets
 import urllib.request
 from urllib.error import HTTPError
 
 import pytest
 from botocore.exceptions import ClientError
+
+from tests.s3.wire import connect, head, path, signed
 
 AWKWARD = ["a//b", "../x", "a+b c", "100%", "é\U0001f600", "_a", "__b", "a&<>\"'", "%2F"]
 
@@ -84,3 +87,20 @@ async def test_copy(s3):
     with pytest.raises(ClientError) as refusal:
         await s3.run("copy_object", Bucket=s3.bucket, Key="c", CopySource={"Bucket": s3.bucket, "Key": "c"})
     assert refusal.value.response["Error"]["Code"] == "InvalidRequest"
+
+
+async def test_a_client_that_goes_away_is_no_error(s3, caplog):
+    await s3.run("put_object", Bucket=s3.bucket, Key="big", Body=bytes(9 << 20))
+    caplog.set_level(logging.INFO, "rgw.access")
+    target = path(s3, "big")
+    sock = await asyncio.to_thread(connect, s3)
+    with sock:
+        sock.sendall(head("GET", target, signed(s3, "GET", target, {})))
+        await asyncio.to_thread(sock.recv, 1000)
+    for _ in range(100):
+        if " 499 " in caplog.text:
+            break
+        await asyncio.sleep(0.05)
+    assert f"GET {target} 499 " in caplog.text
+    await asyncio.sleep(0.05)
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
