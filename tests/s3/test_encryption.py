@@ -194,3 +194,17 @@ async def test_a_key_is_shown_to_nobody(s3, caplog, monkeypatch):
     assert "RuntimeError" in logged
     for form in forms:
         assert form not in everything
+
+
+async def test_versions_have_keys_of_their_own(s3):
+    await s3.run("put_bucket_versioning", Bucket=s3.bucket, VersioningConfiguration={"Status": "Enabled"})
+    place = {"Bucket": s3.bucket, "Key": "k"}
+    keys = [new_key(), {}, new_key()]
+    ids = [(await s3.run("put_object", Body=b"version %d" % i, **place, **key))["VersionId"] for i, key in enumerate(keys)]
+    for i, (version, key) in enumerate(zip(ids, keys, strict=True)):
+        assert (await body(s3, VersionId=version, **place, **key))[0] == b"version %d" % i
+    assert await refusal(s3.run("get_object", VersionId=ids[0], **place, **keys[2])) == (400, "InvalidArgument")
+    source = {"CopySource": {**place, "VersionId": ids[0]}, **as_source(keys[0])}
+    copied = await s3.run("copy_object", **source, **place, **keys[2])
+    got, reply = await body(s3, **place, **keys[2])
+    assert got == b"version 0" and reply["VersionId"] == copied["VersionId"] not in ids
