@@ -1,10 +1,9 @@
-"""Who sent a request, and how its body is to be checked."""
+"""Who sent a request, and how its body is to be checked. Each request makes these: tuples are made faster than frozen dataclasses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .secret import Secret
 
@@ -22,8 +21,7 @@ class PayloadKind(StrEnum):
     STREAMING_UNSIGNED_TRAILER = "streaming-unsigned-trailer"
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadPlan:
+class PayloadPlan(NamedTuple):
     """How the body is encoded and verified.
 
     ``sha256``: hex digest that a SIGNED_SHA256 body must have. ``decoded_length``: bytes of payload in an aws-chunked body.
@@ -46,14 +44,13 @@ class PayloadPlan:
         return self.kind not in (PayloadKind.UNSIGNED, PayloadKind.SIGNED_SHA256)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """``perm_mask``: the most an ACL can grant here (a subuser's key may be limited), as RGW's permission bits."""
 
     user: UserInfo | None = None
     access_key: str = ""
     perm_mask: int = FULL_CONTROL
-    payload: PayloadPlan = field(default_factory=PayloadPlan)
+    payload: PayloadPlan = PayloadPlan()
 
     @property
     def anonymous(self) -> bool:

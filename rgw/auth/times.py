@@ -45,6 +45,7 @@ def parse_any(text: str) -> int | None:
         return None
 
 
+@lru_cache(1024)
 def basic(moment: int) -> str:
     return datetime.fromtimestamp(moment // SECOND, UTC).strftime("%Y%m%dT%H%M%SZ")
 
