@@ -42,6 +42,9 @@ class Session(Protocol):
 class ObjectTxn:
     """Implements ObjectContext (context.py)."""
 
+    __slots__ = ("_session", "_key", "_now", "_next_version", "_existed", "record", "_was_size", "exists", "changed", "_omap", "_omap_hidden",
+                 "_purge", "_dropped", "_dead", "_blobs")
+
     def __init__(self, session: Session, key: bytes, oid: bytes, namespace: bytes, locator: bytes, now: int, next_version: int) -> None:
         self._session = session
         self._key = key
@@ -193,6 +196,13 @@ class ObjectTxn:
                 finally:
                     os.close(fd)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def at_hand(self, offset: int, length: int) -> bytes | None:
+        """As ``read``, if the object's bytes are in its record; None if they lie elsewhere."""
+        record = self.record
+        if record.extents is not None:
+            return None
+        return record.inline[offset:offset + length] if length else record.inline[offset:]
 
     def pieces(self, offset: int, length: int) -> Iterator[bytes | Extent]:
         """The bytes of a range (length 0: to the end), and, for those that lie in files, where."""

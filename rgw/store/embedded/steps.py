@@ -35,11 +35,14 @@ def run_read(obj: ObjectTxn, steps: list[Step]) -> tuple[ReadResult, list[bytes 
             elif kind is StepKind.GETXATTRS:
                 result.xattrs = obj.xattrs()
             elif kind is StepKind.READ:
+                pieces, data = None, obj.at_hand(*args)
+                if data is not None:
+                    result.data = data
+                    continue
                 found = list(obj.pieces(*args))
                 if any(isinstance(p, Extent) for p in found):
                     pieces = found
                 else:
-                    pieces = None
                     result.data = b"".join(found)  # type: ignore[arg-type]
             elif kind is StepKind.OMAP_GET:
                 result.omap = _page(obj, *args)
