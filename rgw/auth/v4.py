@@ -42,7 +42,8 @@ class Claim:
 
 
 @lru_cache(1024)
-def _credential(text: str, code: str) -> tuple[str, str, str, str]:
+def credential(text: str, code: str) -> tuple[str, str, str, str]:
+    """(access key, date, region, service) of a credential; S3Error ``code`` if it is not one."""
     pieces = text.rsplit("/", 4)
     if len(pieces) != 5 or not pieces[0]:
         raise S3Error(code, "Error parsing the Credential; the Credential is mal-formed; expecting "
@@ -83,7 +84,7 @@ def from_header(authorization: str, headers: Mapping[str, str], now: int, skew: 
         if name not in fields:
             raise S3Error(code, f"The authorization header is malformed; the authorization header requires three components: "
                           f"Credential, SignedHeaders, and Signature; {name} is missing.")
-    access_key, date, region, service = _credential(fields["Credential"], code)
+    access_key, date, region, service = credential(fields["Credential"], code)
     signed = _signed_headers(fields["SignedHeaders"], code)
     _check_signature_form(fields["Signature"], code)
     moment = times.of_request(headers, now, skew)
@@ -104,7 +105,7 @@ def from_query(parameters: Mapping[str, str], headers: Mapping[str, str], now: i
                       "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.")
     if parameters["X-Amz-Algorithm"] != sigv4.ALGORITHM:
         raise S3Error(code, 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
-    access_key, date, region, service = _credential(parameters["X-Amz-Credential"], code)
+    access_key, date, region, service = credential(parameters["X-Amz-Credential"], code)
     signed = _signed_headers(parameters["X-Amz-SignedHeaders"], code)
     _check_signature_form(parameters["X-Amz-Signature"], code)
     timestamp = parameters["X-Amz-Date"]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rgw.errors import S3Error
-from rgw.ops import acl, bucket, copy, delete, lifecycle, listing, multipart, object_read, object_write, service, tagging, versioning
+from rgw.ops import acl, bucket, copy, delete, lifecycle, listing, multipart, object_read, object_write, post_object, service, tagging, versioning
 from rgw.ops.access import READ, READ_ACP, WRITE, WRITE_ACP
 from rgw.ops.request import Request, Result
 
@@ -49,7 +49,7 @@ OPS: list[Op] = [
     Op("HeadBucket", "HEAD", "bucket", handler=bucket.head, permission=READ),
     Op("DeleteBucket", "DELETE", "bucket", handler=bucket.delete),
     Op("ListObjects", "GET", "bucket", handler=listing.list_v1, permission=READ),
-    Op("PostObject", "POST", "bucket"),
+    Op("PostObject", "POST", "bucket", handler=post_object.post, body=True),
     Op("GetObjectAcl", "GET", "object", ("acl",), handler=acl.get_object),
     Op("PutObjectAcl", "PUT", "object", ("acl",), handler=acl.put_object, body=True),
     Op("GetObjectTagging", "GET", "object", ("tagging",), handler=tagging.get_object),

@@ -206,8 +206,9 @@ def _without_sums(headers: dict[str, str]) -> dict[str, str]:
 
 
 def _xml_of(body: BodyReader) -> Any:
-    async def read() -> Any:
-        data = await body.read(xml.MAX_BYTES)
+    async def read(data: bytes | None = None) -> Any:
+        if data is None:
+            data = await body.read(xml.MAX_BYTES)
         return xml.parse(data) if data else None
     return read
 
@@ -231,6 +232,7 @@ class Server:
     """A gateway on listening sockets."""
 
     def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
         self._handler = Handler(gateway)
         self._server = web.Server(self._count, access_log=None, auto_decompress=False)  # objects are kept as sent
         self._active = 0
@@ -248,6 +250,7 @@ class Server:
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1
+        self._gateway.requests += 1
         try:
             response = await self._handler(request)
             if self._handler.draining:

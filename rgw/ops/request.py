@@ -37,7 +37,10 @@ class Body(Protocol):
 
 @dataclass(slots=True)
 class Request:
-    """A decoded request. ``query`` values are decoded; ``headers`` names are lower case. ``secure``: it came through HTTPS."""
+    """A decoded request. ``query`` values are decoded; ``headers`` names are lower case. ``xml()`` parses the body, ``xml(data)`` data.
+
+    ``secure``: it came through HTTPS.
+    """
 
     gw: Gateway
     method: str
@@ -47,7 +50,7 @@ class Request:
     headers: dict[str, str] = field(repr=False)  # perhaps with a key
     identity: Identity
     body: Body
-    xml: Callable[[], Awaitable[Any]]
+    xml: Callable[..., Awaitable[Any]]
     bucket: Bucket | None = None
     secure: bool = False
 

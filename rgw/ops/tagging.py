@@ -28,8 +28,16 @@ def tag_pairs(nodes: list[Any]) -> list[tuple[str, str]]:
     return list(found.items())
 
 
+async def pairs_of(req: Request, document: bytes) -> list[tuple[str, str]]:
+    """The tags of a ``Tagging`` document that came elsewhere than in the body. S3Error MalformedXML, InvalidTag."""
+    return _pairs(await req.xml(document), OBJECT_TAGS)
+
+
 async def _wanted(req: Request, most: int) -> list[tuple[str, str]]:
-    root = await req.xml()
+    return _pairs(await req.xml(), most)
+
+
+def _pairs(root: Any, most: int) -> list[tuple[str, str]]:
     tag_set = None if root is None or root.tag != "Tagging" else root.find("TagSet")
     if tag_set is None:
         raise S3Error("MalformedXML")
