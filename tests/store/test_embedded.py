@@ -12,6 +12,7 @@ import pytest
 
 from rgw.store.classcall import ClassMethod
 from rgw.store.embedded import open_store
+from rgw.store.embedded.database import WriteSession
 from rgw.store.errors import Cancelled, InvalidArgument, NoSpace, NotFound, NotSupported, TimedOut, Unavailable
 from rgw.store.interface import ReadOp, WriteOp
 
@@ -153,6 +154,35 @@ async def test_full_map_fails_only_what_does_not_fit(tmp_path):
                 await pool.read(f"o{n}", ReadOp().stat())
         else:
             assert (await pool.read(f"o{n}", ReadOp().getxattrs())).xattrs == {"n": b"%d" % n}
+    await store.close()
+
+
+async def test_what_is_submitted_before_closing_is_stored(tmp_path, monkeypatch):
+    store = await open_store(tmp_path / "s")
+    await store.create_pool("p")
+    writing = asyncio.ensure_future((await store.open_pool("p")).write("o", WriteOp().write_full(b"x")))
+    await asyncio.sleep(0)
+
+    async def at_once(function, *args):  # as a thread that is quicker than the loop
+        return function(*args)
+
+    with monkeypatch.context() as quick:
+        quick.setattr(asyncio, "to_thread", at_once)
+        await store.close()
+    await asyncio.wait_for(writing, 10)
+    store = await open_store(tmp_path / "s")
+    assert (await (await store.open_pool("p")).read("o", ReadOp().read())).data == b"x"
+    await store.close()
+
+
+async def test_changes_of_one_turn_go_together(tmp_path, monkeypatch):
+    store = await open_store(tmp_path / "s")
+    await store.create_pool("p")
+    pool = await store.open_pool("p")
+    commits = []
+    monkeypatch.setattr(WriteSession, "commit", lambda self, commit=WriteSession.commit: (commits.append(1), commit(self)))
+    await asyncio.gather(*(pool.write(f"o{n}", WriteOp().write_full(b"x")) for n in range(20)))
+    assert len(commits) == 1
     await store.close()
 
 
