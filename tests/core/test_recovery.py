@@ -155,8 +155,7 @@ async def test_put(gateway, other, bucket, user, monkeypatch, point) -> None:
         if point == "head":
             killer(monkeypatch, OpenIntent, "confirm", after=True, calls=3)
         elif point == "index":
-            from rgw.core.indexed import IndexChange
-            killer(monkeypatch, IndexChange, "complete")
+            killer(monkeypatch, type(gateway.completions), "send")
         else:
             killer(monkeypatch, type(gateway.gc), "enqueue")
         with pytest.raises(Killed):
