@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rgw.errors import S3Error
 
@@ -22,8 +22,7 @@ _DATE = re.compile(r"[0-9]{8}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a request says of its signature; not yet checked."""
 
     access_key: str
