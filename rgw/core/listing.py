@@ -244,7 +244,7 @@ class Listings:
                     last_prefix = common
             if result.truncated:
                 break
-            if last_prefix is not None:
+            if last_prefix is not None and not in_class:  # the class skips by itself
                 for shard in shards:
                     shard.skip_behind(last_prefix)
         last = result.entries[-1] if result.entries else None

@@ -1,7 +1,12 @@
 import pytest
 
+from rgw.core.gateway import Gateway
 from rgw.core.index import OP_ADD, OP_DEL, IndexKey
+from rgw.core.options import Options
 from rgw.errors import S3Error
+from rgw.formats.index import DirEntry, DirEntryMeta
+from rgw.store import classes
+from rgw.store.interface import StepKind, WriteOp
 from tests.core.helpers import put
 
 AWKWARD = ["_x", "__y", "_multipart_z", "a", "a/1", "a/2", "a/b/3", "a0", "A", "b+c", "ä", "\U0001f600", "zz/zz", "~"]
@@ -106,3 +111,65 @@ async def test_namespace(gateway, filled):
 async def test_versions_of_a_plain_bucket(gateway, filled):
     page = await gateway.listing.versions(filled)
     assert [entry.name for entry in page.entries] == sorted(AWKWARD) and not any(entry.instance for entry in page.entries)
+
+
+@pytest.fixture(params=[11, 101])
+async def sharded(cluster, user, private, request):
+    """A gateway and a bucket of so many shards."""
+    gateway = await Gateway.open(cluster, Options({"rgw_override_bucket_index_max_shards": request.param}))
+    bucket, _ = await gateway.buckets.create(f"sharded-{request.param}-{user.user_id.id}", user, private)
+    assert bucket.num_shards == request.param
+    yield gateway, bucket
+    await gateway.close()
+
+
+async def fill(bucket, keys):
+    """Puts entries straight into the shards."""
+    shards = {}
+    for key in keys:
+        entry = DirEntry(name=key, exists=True, meta=DirEntryMeta(category=1, size=1, accounted_size=1))
+        shards.setdefault(bucket.index.shard(key), {})[key.encode()] = entry.encode()
+    for oid, values in shards.items():
+        await bucket.index.ioctx.write(oid, WriteOp().assert_exists().omap_set(values))
+
+
+@pytest.fixture
+def asked(sharded, monkeypatch):
+    """How many entries each list call of a shard asked for."""
+    kind = type(sharded[1].index.ioctx)
+    read, found = kind.read, []
+
+    async def counting(self, oid, op, locator=""):
+        found.extend(args[0].request.num_entries for step, args in op.steps if step is StepKind.CALL and args[0].method is classes.BUCKET_LIST)
+        return await read(self, oid, op, locator)
+
+    monkeypatch.setattr(kind, "read", counting)
+    return found
+
+
+async def test_the_first_page_does_not_grow_with_the_bucket(sharded, asked):
+    gateway, bucket = sharded
+    costs = []
+    for number in range(4):  # a bucket of 1,500 keys, of 3,000, ...
+        await fill(bucket, (f"k{i:05}" for i in range(number, 6000, 4)))
+        asked.clear()
+        page = await gateway.listing.objects(bucket, max_keys=500)
+        assert len(page.entries) == 500 and page.truncated
+        costs.append((len(asked), sum(asked)))
+    for calls, entries in costs:  # one call of each shard, a second one of the few that hold more than their share, which asks for twice as many
+        assert bucket.num_shards <= calls <= bucket.num_shards * 1.5
+        assert entries <= 2 * max(500 * 1.5, bucket.num_shards * 16)
+
+
+@pytest.mark.parametrize(("versions", "delimiter"), [(False, "/"), (False, "_"), (True, "/")])
+async def test_common_prefixes_are_skipped_over(sharded, asked, versions, delimiter):
+    """What lies under a common prefix is not read through, be it the shards or we who roll it up."""
+    gateway, bucket = sharded
+    for below in (10, 3000):
+        await fill(bucket, (f"{folder}{delimiter}{i:04}" for folder in "abcd" for i in range(below)))
+        await fill(bucket, ["last"])
+        asked.clear()
+        page = await (gateway.listing.versions if versions else gateway.listing.objects)(bucket, delimiter=delimiter, max_keys=5)
+        assert page.common_prefixes == [f"{folder}{delimiter}" for folder in "abcd"] and [entry.name for entry in page.entries] == ["last"]
+        # 8 of each shard; where we roll up, as often as there are prefixes, and each time twice as many
+        assert sum(asked) <= (1 if delimiter == "/" and not versions else 1 + 2 + 4 + 8 + 16) * bucket.num_shards * 8

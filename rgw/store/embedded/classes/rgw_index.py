@@ -190,10 +190,13 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
         attempts += 1
         window, more = plain_window(ctx, after, prefix, request.num_entries - len(found))
         more = more and bool(window)
-        for (key, _), (text, entry) in zip(window, listed(window).items(), strict=True):
+        rows = {} if delimiter else listed(window)
+        for key, value in window:
             if key <= after:
                 continue  # it went under in a common prefix
             after, rolled_up = key, False
+            text = keys.text(key)
+            entry = rows[text] if rows else listed([(key, value)])[text]
             name = text if entry.plain else keys.split_list_key(key)[0]
             if entry.flags & FLAG_VER_MARKER or (not request.list_versions and (not _visible(entry) or name == request.start_obj.name)):
                 continue
