@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import http.client
 import re
+import struct
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ WRITERS = 4
 KEYS_EACH = 200
 WARM_SECONDS = 4.0
 _BATCH = 1000
+_NAME = struct.Struct("<BBII")  # version, compat, length; length of the name
 
 
 async def fill(cluster: Cluster, bucket_name: str, count: int, folders: int = 100) -> None:
@@ -43,9 +45,14 @@ async def fill(cluster: Cluster, bucket_name: str, count: int, folders: int = 10
     model_oid = shards[bucket_shard("model", len(shards))]
     page = (await ioctx.read(model_oid, ReadOp().omap_get_keys([b"model"]))).omap
     assert page is not None
-    model = DirEntry.decode(page.values[b"model"])
+    raw = page.values[b"model"]
+    meta = DirEntry.decode(raw).meta
     groups: dict[str, dict[bytes, bytes]] = {oid: {} for oid in shards}
-    meta = model.meta
+    behind = raw[_NAME.size + len(b"model"):]
+
+    def entry(name: bytes) -> bytes:
+        """The model under another name, which is its first field."""
+        return _NAME.pack(*raw[:2], _NAME.size - 6 + len(name) + len(behind), len(name)) + name + behind
 
     async def flush(oid: str) -> None:
         values, n = groups[oid], len(groups[oid])
@@ -56,7 +63,7 @@ async def fill(cluster: Cluster, bucket_name: str, count: int, folders: int = 10
     for i in range(count):
         name = f"folder-{i % folders:05d}/object-{i:08d}.dat"
         oid = shards[bucket_shard(name, len(shards))]
-        groups[oid][name.encode()] = replace(model, name=name).encode()
+        groups[oid][name.encode()] = entry(name.encode())
         if len(groups[oid]) == _BATCH:
             await flush(oid)
     for oid in shards:
