@@ -39,6 +39,7 @@ class Gateway:
         self.options = options
         self.zone = zone
         self._pools: dict[str, IoCtx] = {}
+        self.requests = 0  # that came so far, for background work that rests while there are some
         self.metadata = Metadata(self)
         self.body_memory = BodyMemory(options.rgw_put_memory)
         self.users = Users(self)

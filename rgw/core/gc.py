@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rgw.core.background import BackgroundTask
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 Entries = list[GcObjInfo]
 
 _LOCK = "gc_process"
+_LONGEST_REST = 0.1  # seconds: on a busy machine, too, it comes to an end
 _QUEUE_VERSION = ObjVersion(ver=1, tag="")  # of a queue that is initialised
 
 
@@ -46,6 +48,8 @@ class GarbageCollector:
         self._gateway = gateway
         self._worker = BackgroundTask("gc")
         self._cookie = secrets.token_hex(8)
+        self._seen = 0  # requests by the last rest
+        self._resumed = 0.0  # since when it has been at work without a rest
 
     async def _pool(self) -> IoCtx:
         return await self._gateway.pool(self._gateway.zone.gc_pool)
@@ -118,7 +122,7 @@ class GarbageCollector:
     async def process(self, include_all: bool = False, progress: Callable[[str], None] | None = None) -> int:
         """Releases what is due (or all); the number of entries done. Queues that another collector holds are left to it."""
         ioctx, done = await self._pool(), 0
-        oids = self._oids()
+        oids, self._resumed = self._oids(), monotonic()
 
         def tell(number: int, before: int, more: int) -> None:
             if progress is not None:
@@ -163,11 +167,7 @@ class GarbageCollector:
             if source.queue and not include_all:
                 now = time.time_ns()
                 entries = entries[:next((i for i, entry in enumerate(entries) if entry.time > now), len(entries))]
-            good = 0
-            for entry in entries:
-                if not await self._collect(entry):
-                    break
-                good += 1
+            good = await self._collect(entries)
             if good:
                 if source.queue:
                     call = classes.GC_QUEUE_REMOVE_ENTRIES(cls_gc.QueueRemoveOp(num_entries=good))
@@ -180,23 +180,39 @@ class GarbageCollector:
             if not good or good < len(entries):
                 return done
 
-    async def _collect(self, entry: GcObjInfo) -> bool:
-        """Gives back the entry's references; False if the store refused one."""
-        limit = asyncio.Semaphore(self._gateway.options.rgw_gc_max_concurrent_io)
-        put = classes.REFCOUNT_PUT(cls_refcount.RefcountOp(tag=entry.tag, implicit_ref=True))
+    async def _rest(self) -> None:
+        """Leaves the store and the event loop to requests, if any came since the last rest."""
+        now, seen = monotonic(), self._gateway.requests
+        if seen != self._seen:
+            await asyncio.sleep(min((now - self._resumed) * self._gateway.options.rgw_gc_rest, _LONGEST_REST))
+            self._seen = seen
+        self._resumed = monotonic()
 
-        async def one(obj: GcObj) -> bool:
-            async with limit:
-                try:
-                    await (await self._gateway.pool(obj.pool)).write(obj.key.name or obj.oid, WriteOp().assert_exists().call(put), obj.loc)
-                except NotFound:
-                    return True  # done in an earlier run
-                except StoreError as error:
-                    log.warning("cannot release %s in %s: %s", obj.oid, obj.pool, error)
-                    return False
-                return True
+    async def _collect(self, entries: Entries) -> int:
+        """Gives back the entries' references, as many at a time as the options allow; how many entries are done, the first one first.
 
-        return all(await asyncio.gather(*(one(obj) for obj in entry.chain.objs)))
+        Those behind an entry whose reference the store refused may be done too: to do them again does no harm.
+        """
+        work = [(number, entry.tag, obj) for number, entry in enumerate(entries) for obj in entry.chain.objs]
+        step = self._gateway.options.rgw_gc_max_concurrent_io
+        for start in range(0, len(work), step):
+            some = work[start:start + step]
+            done = await asyncio.gather(*(self._give_back(tag, obj) for _, tag, obj in some))
+            if not all(done):
+                return min(number for (number, _, _), success in zip(some, done, strict=True) if not success)
+            await self._rest()
+        return len(entries)
+
+    async def _give_back(self, tag: str, obj: GcObj) -> bool:
+        put = classes.REFCOUNT_PUT(cls_refcount.RefcountOp(tag=tag, implicit_ref=True))
+        try:
+            await (await self._gateway.pool(obj.pool)).write(obj.key.name or obj.oid, WriteOp().assert_exists().call(put), obj.loc)
+        except NotFound:
+            return True  # done in an earlier run
+        except StoreError as error:
+            log.warning("cannot release %s in %s: %s", obj.oid, obj.pool, error)
+            return False
+        return True
 
     def start(self) -> None:
         """Starts the background worker, unless ``rgw_enable_gc_threads`` is off."""

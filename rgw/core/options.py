@@ -75,6 +75,7 @@ OPTIONS: dict[str, Option] = {
     "rgw_gc_processor_period": Option("int", 3600, "seconds between two collections"),
     "rgw_gc_processor_max_time": Option("int", 3600, "seconds for which a collector holds a queue"),
     "rgw_gc_max_concurrent_io": Option("int", 10, "objects removed at the same time by the collector"),
+    "rgw_gc_rest": Option("float", 3.0, "seconds of rest after each second of collecting while requests come"),
     "rgw_gc_max_trim_chunk": Option("int", 100, "queue entries collected in one step"),
     "rgw_gc_max_queue_size": Option("size", 134_217_728 - 4096, "bytes of a garbage collection queue"),
     "rgw_gc_max_deferred": Option("int", 50, "deferred entries of a garbage collection queue"),

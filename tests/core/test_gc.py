@@ -111,3 +111,20 @@ async def test_entries_of_a_gateway_that_waits_longer(gateway, data):
     assert [entry.chain.objs[0].oid for entry in await gateway.gc.list(include_all=True) if entry.tag == tag][:1] == [early.oid]
     await gateway.gc.process(include_all=True)
     assert not await exists(data, early.oid) and not await exists(data, late.oid)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_rests_while_requests_come(gateway, data, monkeypatch, busy):
+    rests = []
+
+    async def sleep(seconds):
+        rests.append(seconds)
+        gateway.requests += busy
+
+    await gateway.gc.enqueue(unique(), await put(data, *(f"t{unique()}" for _ in range(35))))
+    gateway.requests += busy
+    monkeypatch.setattr("rgw.core.gc.asyncio.sleep", sleep)
+    await gateway.gc.process(include_all=True)
+    monkeypatch.undo()
+    assert len(rests) >= 4 if busy else not rests  # of ten objects each
+    assert all(0 < seconds <= 0.1 for seconds in rests)
