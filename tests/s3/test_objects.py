@@ -104,3 +104,18 @@ async def test_a_client_that_goes_away_is_no_error(s3, caplog):
     assert f"GET {target} 499 " in caplog.text
     await asyncio.sleep(0.05)
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_long_get_of_an_object_that_is_deleted_meanwhile_completes(s3, monkeypatch):
+    """Its tail waits for a while before it is collected."""
+    monkeypatch.setitem(s3.gw.options.__dict__["_values"], "rgw_gc_obj_min_wait", 3600)
+    data = secrets.token_bytes(24 << 20)  # more than what is sent ahead
+    before = await s3.objects()
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=data)
+    answer = (await s3.run("get_object", Bucket=s3.bucket, Key="k"))["Body"]
+    start = await asyncio.to_thread(answer.read, 1000)
+    await s3.run("delete_object", Bucket=s3.bucket, Key="k")
+    await s3.gw.gc.process()
+    assert start + await asyncio.to_thread(answer.read) == data
+    await s3.gw.gc.process(include_all=True)
+    assert await s3.objects() <= before
