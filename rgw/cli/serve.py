@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 import uvloop
 
+from rgw.cli.malloc import keep_freed_memory
 from rgw.cli.stores import StoreChoice, current, open_cluster, store_options
 from rgw.core.gateway import Gateway
 from rgw.errors import S3Error
@@ -133,6 +134,7 @@ async def run(choice: StoreChoice, sockets: list[socket.socket], tls: ssl.SSLCon
 
 
 def run_here(choice: StoreChoice, sockets: list[socket.socket], tls: ssl.SSLContext | None, greet: bool) -> None:
+    keep_freed_memory()
     try:
         uvloop.run(run(choice, sockets, tls, greet))
     except S3Error as e:
