@@ -55,12 +55,16 @@ def _bucket_of_host(headers: Mapping[str, str], dns_name: str) -> str:
 def verify(claim: Claim, view: RequestView, headers: Mapping[str, str], secret: bytes, dns_name: str) -> None:
     """SignatureDoesNotMatch unless the claim's signature is the request's."""
     bucket = _bucket_of_host(headers, dns_name)
+    paths = [view.raw_path]
+    if not bucket and "/" not in view.raw_path[1:]:
+        paths.insert(0, view.raw_path + "/")  # boto3 asks for /bucket and signs /bucket/, as S3 lets it
     text = ""
-    for bare in (True, False):
-        resource = sigv2.canonical_resource(view.raw_path, view.raw_query, bucket, bare=bare)
-        text = sigv2.string_to_sign(view.method, headers, claim.date, resource)
-        if hmac.compare_digest(octets(sigv2.sign(secret, text)), octets(claim.signature)):
-            return
+    for path in paths:
+        for bare in (True, False):
+            resource = sigv2.canonical_resource(path, view.raw_query, bucket, bare=bare)
+            text = sigv2.string_to_sign(view.method, headers, claim.date, resource)
+            if hmac.compare_digest(octets(sigv2.sign(secret, text)), octets(claim.signature)):
+                return
     text = without_keys(text)
     raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access_key, StringToSign=text, SignatureProvided=claim.signature,
                   StringToSignBytes=octets(text).hex(" "))

@@ -142,6 +142,7 @@ class Intents:
         self._taking = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._dropping = asyncio.Lock()  # held while some are dropped: ``close`` waits for them
         self._done: dict[str, list[bytes]] = {}
         self._lease: OpenIntent | None = None
 
@@ -277,13 +278,14 @@ class Intents:
         await self._flush()
 
     async def _flush(self) -> None:
-        done, self._done = self._done, {}
-        ioctx = await self.pool()
-        for oid, keys in done.items():
-            try:
-                await ioctx.write(oid, WriteOp().omap_rm(keys))
-            except StoreError as error:  # they are harmless where they are, and go with this gateway's end
-                log.warning("cannot drop %d intents: %s", len(keys), error)
+        async with self._dropping:
+            done, self._done = self._done, {}
+            ioctx = await self.pool()
+            for oid, keys in done.items():
+                try:
+                    await ioctx.write(oid, WriteOp().omap_rm(keys))
+                except StoreError as error:  # they are harmless where they are, and go with this gateway's end
+                    log.warning("cannot drop %d intents: %s", len(keys), error)
 
     async def close(self) -> None:
         """Drops what is done and gives the lease back."""

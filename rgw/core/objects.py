@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -82,7 +81,7 @@ class Objects:
             self._gw, src, bucket, key, attrs=attrs, conditions=conditions, extra=extra, customer_key=customer_key))
 
     async def set_attrs(self, state: ObjectState, changes: Mapping[str, bytes | None]) -> ObjectState:
-        """Sets or removes xattrs of the head, data untouched. S3Error NoSuchKey if it vanished, OperationAborted if it keeps changing."""
+        """Sets or removes xattrs of the head, data and times untouched. S3Error NoSuchKey if it vanished, OperationAborted if it keeps changing."""
         for _ in range(_SET_ATTRS_TRIES):
             done = await uncancelled(self._set_attrs_once(state, changes))
             if done is not None:
@@ -94,7 +93,7 @@ class Objects:
         gw = self._gw
         tag = gw.new_tag()
         attrs = {**state.attrs, IDTAG: with_nul(tag)}
-        mtime = time.time_ns()
+        mtime = state.mtime  # Last-Modified tells of the data: S3 and radosgw since Reef keep it, radosgw 16.2 does not
         op = WriteOp(mtime=mtime).assert_exists().cmpxattr(IDTAG, state.idtag)
         for name, value in changes.items():
             if value is not None:

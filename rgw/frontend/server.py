@@ -152,7 +152,7 @@ class Handler:
             return Reply(result.status, headers, length=result.length)
         data = result.data
         if result.xml is not None:
-            data = xml.render(result.xml)
+            data = xml.render(result.xml) if result.namespace else xml.render(result.xml, "")
             headers.setdefault("Content-Type", "application/xml")
         return Reply(result.status, headers, data)
 

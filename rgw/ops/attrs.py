@@ -78,7 +78,7 @@ def tagging(req: Request) -> dict[str, bytes]:
     if not header:
         return {}
     try:
-        pairs = parse_qsl(header, keep_blank_values=True, strict_parsing=True, max_num_fields=50)
+        pairs = parse_qsl(header, keep_blank_values=True, max_num_fields=50)  # a key alone has an empty value
     except ValueError:
         raise S3Error("InvalidTag") from None
     tags = dict(pairs)

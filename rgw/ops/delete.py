@@ -11,8 +11,13 @@ from rgw.ops import versioning
 from rgw.ops.request import Request, Result
 from rgw.store.errors import StoreError
 
+_CONDITIONS = ("x-amz-if-match-last-modified-time", "x-amz-if-match-size")  # of directory buckets; to ignore them would delete too much
+
 
 async def delete_one(req: Request) -> Result:
+    for name in _CONDITIONS:
+        if name in req.headers:
+            raise S3Error("NotImplemented", f"{name} is not implemented.")
     match = req.headers.get("if-match")
     wanted = Conditions(if_match=match) if match is not None else None
     done = await req.gw.objects.delete(req.the_bucket, req.key, req.query.get("versionId", ""), wanted, req.identity.user)
@@ -26,6 +31,8 @@ async def delete_many(req: Request) -> Result:
     if not any(name == "content-md5" or name.startswith("x-amz-checksum-") for name in req.headers) and not req.body.checksums:
         raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5 or a checksum")
     quiet = (root.findtext("Quiet") or "").strip().lower() == "true"
+    if any(item.find(name) is not None for item in root.iterfind("Object") for name in ("LastModifiedTime", "Size")):
+        raise S3Error("NotImplemented", "Conditions on an object's time or size are not implemented.")
     wanted = [(item.findtext("Key") or "", item.findtext("VersionId") or "", item.findtext("ETag")) for item in root.iterfind("Object")]
     if not wanted or len(wanted) > req.gw.options.rgw_delete_multi_obj_max_num or any(not key for key, _, _ in wanted):
         raise S3Error("MalformedXML")

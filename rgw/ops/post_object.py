@@ -134,5 +134,6 @@ def _answer(req: Request, fields: dict[str, str], done: Result) -> Result:
     headers = done.headers | {"Location": location}
     status = fields.get("success_action_status")
     if status == "201":
-        return Result(201, headers, xml=("PostResponse", [("Location", location), ("Bucket", req.bucket_name), ("Key", key), ("ETag", etag)]))
+        return Result(201, headers, xml=("PostResponse", [("Location", location), ("Bucket", req.bucket_name), ("Key", key), ("ETag", etag)]),
+                      namespace=False)
     return Result(200 if status == "200" else 204, headers)

@@ -97,12 +97,13 @@ class Result:
     """A reply. ``data`` is a body that is there already, ``stream`` one of ``length`` bytes, ``xml`` a tree of (name, text or children or Rows).
 
     ``sent`` tells how much of ``stream`` went out. ``later`` makes a slow reply: 200 at once if need be, the tree when it is there;
-    headers that it adds are sent if it was fast enough.
+    headers that it adds are sent if it was fast enough. ``namespace``: whether the document is in S3's namespace; most are.
     """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     xml: tuple[str, Any] | None = None
+    namespace: bool = True
     data: bytes = b""
     stream: AsyncIterator[bytes] | None = None
     length: int = 0

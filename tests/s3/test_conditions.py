@@ -164,3 +164,13 @@ async def test_not_modified_tells_the_etag(s3):
     etag = (await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"x"))["ETag"]
     reply = await ask(s3, "GET", path(s3, "k"), {"If-None-Match": etag})
     assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", etag) and "last-modified" in reply.headers
+
+
+async def test_conditions_that_are_not_built_delete_nothing(digits):
+    for name, value in (("x-amz-if-match-size", "9"), ("x-amz-if-match-last-modified-time", "Wed, 21 Oct 2015 07:28:00 GMT")):
+        assert (await ask(digits, "DELETE", path(digits, "k"), {name: value})).code == "NotImplemented"
+    for condition in ({"Size": 9}, {"LastModifiedTime": "2015-01-01T00:00:00Z"}):
+        with pytest.raises(ClientError) as refusal:
+            await digits.run("delete_objects", Bucket=digits.bucket, Delete={"Objects": [{"Key": "k", **condition}]})
+        assert refusal.value.response["Error"]["Code"] == "NotImplemented"
+    assert (await ask(digits, "GET", path(digits, "k"))).status == 200

@@ -1,5 +1,7 @@
 """Tags of objects and buckets, by every way that sets them."""
 
+import asyncio
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -23,6 +25,8 @@ async def test_object(s3):
     assert await read(s3, "k") == {"a": "1", "ünï": "<&>"}
     got = await s3.run("get_object", Bucket=s3.bucket, Key="k")
     assert got["TagCount"] == 2 and got["Body"].read() == b"x"
+    assert (await ask(s3, "PUT", path(s3, "bare"), {"x-amz-tagging": "a=1&b"}, b"x")).status == 200
+    assert await read(s3, "bare") == {"a": "1", "b": ""}
     await s3.run("delete_object_tagging", Bucket=s3.bucket, Key="k")
     await s3.run("delete_object_tagging", Bucket=s3.bucket, Key="k")
     assert await read(s3, "k") == {}
@@ -31,6 +35,20 @@ async def test_object(s3):
         with pytest.raises(ClientError) as refusal:
             await s3.run(call, Bucket=s3.bucket, Key="none")
         assert refusal.value.response["Error"]["Code"] == "NoSuchKey"
+
+
+async def test_the_time_is_the_data_s(s3):
+    """Neither tags nor ACLs change Last-Modified, as on AWS."""
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"x")
+
+    async def times():
+        listed = (await s3.run("list_objects_v2", Bucket=s3.bucket))["Contents"][0]["LastModified"]
+        return listed, (await ask(s3, "HEAD", path(s3, "k"))).headers["last-modified"]
+    before = await times()
+    await asyncio.sleep(1.1)
+    await s3.run("put_object_tagging", Bucket=s3.bucket, Key="k", Tagging=tags(a="1"))
+    await s3.run("put_object_acl", Bucket=s3.bucket, Key="k", ACL="public-read")
+    assert await times() == before
 
 
 async def test_copies_and_uploads(s3):
