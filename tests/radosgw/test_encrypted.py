@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 
 from tests.radosgw.conftest import COMPRESSED
 from tests.radosgw.test_crossed import MIB, code, combined, data_of, md5
-from tests.radosgw.tools import collect
 
 SIZES = [0, 1, 15, 16, 17, 4095, 4096, 4097, 4 * MIB, 4 * MIB + 1, 20 * MIB]
 RANGES = [(0, 0), (1, 14), (15, 16), (4090, 4100), (4096, 8191), (4 * MIB - 1, 4 * MIB), (4 * MIB - 3, 9 * MIB + 5), (8 * MIB + 1, None)]
@@ -61,7 +60,6 @@ def test_objects(crossed):
         assert crossed.body(f"k{size}", crossed.write) == (plain, md5(plain))
     for size in SIZES:
         crossed.check.delete_object(Bucket=crossed.bucket, Key=f"k{size}")
-    collect(crossed.pair)
     crossed.settled()
 
 
@@ -116,7 +114,6 @@ def test_multipart(crossed):
     for number, data in enumerate(parts, 1):
         assert crossed.ours.get_object(PartNumber=number, **place, **key)["Body"].read() == data
     crossed.check.delete_object(**place)
-    collect(crossed.pair)
     crossed.settled()
 
 
@@ -151,7 +148,6 @@ def test_copies_and_part_copies(crossed):
     for bucket, names in {crossed.bucket: ("source", "plain"), crossed.other: ("both", "same", "out", "in", "m")}.items():
         for name in names:
             crossed.check.delete_object(Bucket=bucket, Key=name)
-    collect(crossed.pair)
     crossed.settled()
 
 
@@ -202,7 +198,4 @@ def test_other_modes_are_refused(crossed):
     crossed.ours.put_object_acl(**place, ACL="public-read")
     for name in ("k", "m"):
         assert crossed.theirs.get_object(Bucket=crossed.bucket, Key=name)["Body"].read() == data
-    for name in ("k", "m"):
-        crossed.ours.delete_object(Bucket=crossed.bucket, Key=name)
-    collect(crossed.pair)
     crossed.settled()
