@@ -242,6 +242,10 @@ class KeyCheck:
                 found.append(Finding(3, listed.entry.instance, "listings show a version at a place that is not its own", partial(
                     edit, self._bucket, self._key, [(version.place, version.raw), (listed.place, listed.raw)], {}, [listed.place])))
                 continue
+            elif version.is_marker and listed.is_marker and (_is_object(version.entry) or _is_object(listed.entry)):
+                found.append(Finding(3, listed.entry.instance, "a delete marker is taken for an object", partial(
+                    edit, self._bucket, self._key, [(version.place, version.raw), (listed.place, listed.raw)], {
+                        stored.place: _as_marker(stored.entry, listed.entry).encode() for stored in (version, listed)})))
             elif _told(listed.entry) != _told(version.entry):
                 flags = version.entry.flags & ~FLAG_CURRENT | listed.entry.flags & FLAG_CURRENT
                 found.append(Finding(3, listed.entry.instance, "listings tell something else of a version than its entry", partial(
@@ -427,6 +431,18 @@ async def unlink(gw: Gateway, bucket: Bucket, key: str, instance: str) -> bool:
 def _id(stored: Stored) -> tuple[str, bool]:
     """A version's id, and whether it is the delete marker that may stand beside a null version."""
     return stored.entry.instance, stored.is_marker and not stored.entry.instance
+
+
+def _is_object(entry: DirEntry) -> bool:
+    """Whether an entry counts in the statistics, which a delete marker must not (radosgw-admin's `bucket check --fix` makes it so)."""
+    return bool(entry.exists or entry.meta.category)
+
+
+def _as_marker(entry: DirEntry, listed: DirEntry) -> DirEntry:
+    """A delete marker's entry as it should be: by the listing's, if that is right."""
+    told = entry.meta if _is_object(listed) else listed.meta
+    meta = DirEntryMeta(mtime=told.mtime, owner=told.owner, owner_display_name=told.owner_display_name)
+    return replace(entry, exists=False, meta=meta)
 
 
 def _told(entry: DirEntry) -> tuple[object, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib import util
@@ -90,8 +90,17 @@ def test_json_of_odd_names(capsys):
     assert json.loads(capsys.readouterr().out) == {"key": "a\ufffdü"}
 
 
-def test_words_are_completed():
-    environment = dict(os.environ, _RGW_ADMIN_COMPLETE="bash_complete", COMP_WORDS="rgw-admin bucket ch", COMP_CWORD="2")
-    command = "import sys; sys.argv[0] = 'rgw-admin'; from rgw.cli.main import rgw_admin; rgw_admin(prog_name='rgw-admin')"
-    shown = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, timeout=60).stdout
-    assert shown.split() == ["plain,check", "plain,chown"]
+@pytest.mark.parametrize("shell,shown", [("bash", "plain,check"), ("zsh", "plain\ncheck\nCompares"), ("fish", "plain,check\tCompares")])
+def test_words_are_completed(shell, shown):
+    """What the shells ask for on every press of the tab key, and the script that makes them ask."""
+    def asked(what: str, **words: str) -> str:
+        return CliRunner().invoke(rgw_admin, [], env={"_RGW_ADMIN_COMPLETE": f"{shell}_{what}", **words}, prog_name="rgw-admin").output
+
+    line = {"COMP_WORDS": "rgw-admin bucket ch", "COMP_CWORD": "ch" if shell == "fish" else "2"}
+    answer = asked("complete", **line)
+    assert shown in answer and "chown" in answer and "stats" not in answer
+    script = asked("source")
+    assert f"_RGW_ADMIN_COMPLETE={shell}_complete" in script
+    if shutil.which(shell):
+        check = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, timeout=60)
+        assert (check.returncode, check.stderr) == (0, "")

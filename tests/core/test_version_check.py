@@ -162,6 +162,15 @@ async def plain_entry_again(gateway, bucket, key):
     return "an entry of a plain object stands where the placeholder should"
 
 
+async def marker_as_object(gateway, bucket, key):
+    """Of delete markers, too, radosgw-admin makes objects."""
+    index = await index_of(bucket, key)
+    marker = next(stored for stored in index.versions if stored.is_marker)
+    wrong = replace(marker.entry, exists=True, meta=replace(marker.entry.meta, category=1, size=1, accounted_size=1))
+    await change_index(bucket, key, {marker.place: wrong.encode()})
+    return "a delete marker is taken for an object"
+
+
 async def unlist(gateway, bucket, key):
     await change_index(bucket, key, gone=[stored.place for stored in await same_version(bucket, key, 2)])
     return "the object exists, but the index does not list it"
@@ -173,7 +182,8 @@ async def unlist_null(gateway, bucket, key):
 
 
 HARMS = [lose_listing, lose_entry, list_elsewhere, list_wrongly, lose_placeholder, lose_head, point_elsewhere, lose_olh, another_current,
-         two_current, wrong_size, plain_entry_again, unlist, unlist_null]
+         two_current, wrong_size, plain_entry_again, marker_as_object,
+         unlist, unlist_null]
 
 
 @pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
