@@ -13,6 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from rgw.frontend import server
 from tests.s3.wire import ask, head, parse, path, talk
 
 MIB = 1 << 20
@@ -212,3 +213,23 @@ async def test_complete_takes_the_claimed_checksum(s3):
     done = await s3.run("complete_multipart_upload", Bucket=s3.bucket, Key="m", UploadId=upload, ChecksumSHA256=composite, MultipartUpload={
         "Parts": [{"PartNumber": 1, "ETag": reply["ETag"], "ChecksumSHA256": reply["ChecksumSHA256"]}]})
     assert done["ChecksumSHA256"] == composite
+
+
+@pytest.mark.parametrize("etag", ["right", "wrong"])
+async def test_a_slow_complete_keeps_its_client(s3, monkeypatch, etag):
+    """Blanks come while it works; what then is wrong stands in a document behind the 200, as with S3."""
+    upload = await start(s3)
+    made = await part(s3, upload, 1, b"part")
+    complete = s3.gw.multipart.complete
+
+    async def slow(*arguments, **options):
+        await asyncio.sleep(0.35)
+        return await complete(*arguments, **options)
+
+    monkeypatch.setattr(s3.gw.multipart, "complete", slow)
+    monkeypatch.setattr(server, "_HEARTBEAT", 0.1)
+    named = made["ETag"] if etag == "right" else "0" * 32
+    body = f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{named}</ETag></Part></CompleteMultipartUpload>".encode()
+    reply = await ask(s3, "POST", f"{path(s3, 'm')}?uploadId={upload}", {}, body)
+    assert reply.status == 200 and reply.body.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n  ')
+    assert (b"<CompleteMultipartUploadResult" in reply.body) == (etag == "right") and reply.code == ("" if etag == "right" else "InvalidPart")
