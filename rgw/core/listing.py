@@ -58,8 +58,10 @@ class _Shard:
         self.more = True  # to be fetched
         self.page: list[ListedEntry] = []
 
-    async def fill(self) -> None:
-        """Makes sure that there is a next entry, if there is any."""
+    async def fill(self, least: int = 1) -> None:
+        """Fetches a page if fewer than ``least`` entries are left; and more until there is a next entry, if there is any."""
+        if len(self.page) < least and self.more:
+            await self._fetch()
         while not self.page and self.more:
             await self._fetch()
 
@@ -103,7 +105,7 @@ class _Shard:
             if start == self._request.start_obj and not page:
                 self.more = False  # a marker that does not move would never end
             self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
-        self.page = await self._settled(page, reply.dir.header) if doubtful else page
+        self.page += await self._settled(page, reply.dir.header) if doubtful else page
 
     async def _settled(self, page: list[ListedEntry], header: DirHeader) -> list[ListedEntry]:
         """The page with what the heads say of entries that are not sure."""
@@ -158,28 +160,25 @@ class Listings:
     async def namespace(self, bucket: Bucket, namespace: str, prefix: str = "", marker: str = "") -> AsyncIterator[DirEntry]:
         """All entries of a namespace such as ``multipart``, by name; their names are without the namespace."""
         head = index_name("", namespace)
-        async for batch in _merge(self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)):
-            for entry in batch:
-                yield replace(entry.full(), name=entry.name[len(head):])
+        async for entry in _merge(self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)):
+            yield replace(entry.full(), name=entry.name[len(head):])
 
     async def raw(self, bucket: Bucket, marker: str = "", wanted: int = _PAGE) -> AsyncIterator[DirEntry]:
         """Entries of objects, versions, uploads and parts after the key ``marker``, by and under their names in the index."""
-        async for batch in _merge(self._shards(bucket, "", "", _escape(marker), "", wanted + 1, hide=False)):
-            for entry in batch:
-                yield entry.full()
+        async for entry in _merge(self._shards(bucket, "", "", _escape(marker), "", wanted + 1, hide=False)):
+            yield entry.full()
 
     async def uploads(self, bucket: Bucket, prefix: str = "", marker: str = "") -> AsyncIterator[DirEntry]:
         """The entries ``<key>.<upload id>.meta`` of uploads in progress, by name. Their parts, which lie before them, are jumped over."""
         head = index_name("", "multipart")
         shards = self._shards(bucket, head + prefix, "", head + marker if marker else "", None, _PAGE, hide=False)
-        async for batch in _merge(shards):
-            for entry in batch:
-                upload, _, last = entry.name.rpartition(".")
-                if last == "meta":
-                    yield replace(entry.full(), name=entry.name[len(head):])
-                elif last.isdigit():  # a part, in the shard of its key
-                    number = bucket_shard(upload[len(head):].rpartition(".")[0], len(shards))
-                    shards[number].skip_to(f"{upload}.:")  # ":" follows the digits
+        async for entry in _merge(shards):
+            upload, _, last = entry.name.rpartition(".")
+            if last == "meta":
+                yield replace(entry.full(), name=entry.name[len(head):])
+            elif last.isdigit():  # a part, in the shard of its key
+                number = bucket_shard(upload[len(head):].rpartition(".")[0], len(shards))
+                shards[number].skip_to(f"{upload}.:")  # ":" follows the digits
 
     async def _retrying(self, bucket: Bucket, work) -> Listing:  # type: ignore[no-untyped-def]
         await self._gateway.completions.settle(bucket)
@@ -222,7 +221,7 @@ class Listings:
             start += "\0" + _LAST  # behind all versions of the key
         shards = self._shards(bucket, _escape(prefix), in_class, start, instance, max_keys + 1, hide=True)
         room, last_prefix = max_keys, None
-        async for batch in _merge(shards):
+        while batch := await _next_batch(shards, room + 1):
             while skipping and batch and batch[0].name == marker:
                 skipping = bool(batch.pop(0).instance)
             if not delimiter:
@@ -282,18 +281,25 @@ class Listings:
         return result
 
 
-async def _merge(shards: list[_Shard]) -> AsyncIterator[list[ListedEntry]]:
-    """The union of the shards by name, in batches. Entries of equal name keep the order of their shard."""
-    while True:
-        empty = [shard.fill() for shard in shards if not shard.page and shard.more]
-        await asyncio.gather(*empty)
-        # What lies behind the end of a page that is not the shard's last must wait for the next one.
-        last = min((shard.page[-1].name for shard in shards if shard.more), default=None)
-        batch = [entry for shard in shards for entry in shard.take(last)]
-        if not batch:
-            return
-        batch.sort(key=_NAME)  # runs in order, which costs little
-        yield batch
+async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry]:
+    """The next entries of all shards by name; none at the end. Entries of equal name keep the order of their shard.
+
+    Shards that hold less than their share of ``wanted`` are read together.
+    """
+    least = max(wanted // len(shards), 1)
+    await asyncio.gather(*[shard.fill(least) for shard in shards if len(shard.page) < least and shard.more])
+    # What lies behind the end of a page that is not the shard's last must wait for the next one.
+    last = min((shard.page[-1].name for shard in shards if shard.more), default=None)
+    batch = [entry for shard in shards for entry in shard.take(last)]
+    batch.sort(key=_NAME)  # runs in order, which costs little
+    return batch
+
+
+async def _merge(shards: list[_Shard]) -> AsyncIterator[ListedEntry]:
+    """The entries of all shards by name."""
+    while batch := await _next_batch(shards):
+        for entry in batch:
+            yield entry
 
 
 def _escape(text: str) -> str:
