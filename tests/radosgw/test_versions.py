@@ -9,9 +9,10 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError
 
-from rgw.core import olh
+from rgw.core import olh, version_check
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
+from rgw.store.interface import WriteOp
 from rgw.store.librados import connect
 from tests.core.helpers import put
 from tests.radosgw import tools
@@ -226,4 +227,71 @@ def test_what_ours_left_half_done(crossed):
                 assert error.response["Error"]["Code"] == "NoSuchKey"
     new = [row[1] for row in versions(reader, crossed.bucket) if row[0] == "written" and row[2]][0]
     shadow.held["written", new] = b"new"
+    shadow.settled()
+
+
+def dump(pair, *words):
+    """What both tools' `bucket check olh` or `unlinked` find; the order is that of the shards, or of the keys."""
+    found = []
+    for admin in (pair.radosgw_admin, pair.rgw_admin):
+        found.append(sorted(admin("bucket", "check", *words, "--dump-keys", "--hide-progress"), key=str))
+    assert found[0] == found[1]
+    return found[0]
+
+
+async def _die_half_way(pair, name):
+    """Versions that were written and never linked, and keys whose last version was unlinked and never removed."""
+    cluster = await connect(str(pair.cluster.conf), "client.admin")
+    gateway = await Gateway.open(cluster, Options({}))
+    try:
+        bucket = await gateway.buckets.get(name)
+        user = await gateway.users.get(bucket.owner.text())
+        for key in ("unlinked", "_unlinked"):
+            with mock.patch.object(olh, "link", side_effect=Died), pytest.raises(Died):
+                await put(gateway, bucket, key, b"x", user)
+        for key in ("removed", "_removed"):
+            version = (await put(gateway, bucket, key, b"x", user)).version_id
+            with mock.patch.object(olh, "apply_log", side_effect=Died), pytest.raises(Died):
+                await gateway.objects.delete(bucket, key, version)
+            head = await version_check.existing_head(gateway, bucket, key)
+            op = WriteOp()
+            for attr in head.attrs:
+                if attr.startswith("user.rgw.olh.pending."):
+                    op.rmxattr(attr)  # as if it were hours ago
+            await olh.write_head(gateway, bucket, key, op)
+    finally:
+        await gateway.close()
+        await cluster.close()
+
+
+@pytest.mark.parametrize("crossed", ["ours-to-radosgw"], indirect=True)
+def test_what_radosgw_admin_harms_and_half_done_versions_are_mended(crossed):
+    one, two, shadow, pair = crossed.write, crossed.check, Shadow(crossed), crossed.pair
+    for key in ("k", "_k"):
+        shadow.put(one, key, b"before versions")
+    status(one, crossed.bucket, "Enabled")
+    for key in ("k", "_k"):
+        shadow.put(two, key, b"1")
+        shadow.put(one, key, b"2")
+        one.delete_object(Bucket=crossed.bucket, Key=key)
+    name = ("--bucket", crossed.bucket)
+    check = ("bucket", "check", *name, "--check-objects")
+    assert pair.rgw_admin(*check)["differences"] == []
+    pair.cluster.run("radosgw-admin", "-n", "client.admin", *check, "--fix", timeout=60)
+    harmed = pair.rgw_admin(*check)["differences"]
+    assert {row["object"] for row in harmed} <= {"k", "__k"} and harmed
+    assert all(row["mended"] for row in pair.rgw_admin(*check, "--fix")["differences"])
+    shadow.check()
+    asyncio.run(_die_half_way(pair, crossed.bucket))
+    assert dump(pair, "olh", *name) == ["__removed", "removed"]
+    assert {row["name"] for row in dump(pair, "unlinked", *name, "--min-age-hours", "0")} == {"unlinked", "__unlinked"}
+    assert dump(pair, "unlinked", *name) == []  # they are young
+    pair.rgw_admin("bucket", "check", "olh", *name, "--fix")
+    pair.rgw_admin("bucket", "check", "unlinked", *name, "--min-age-hours", "0", "--fix")
+    assert dump(pair, "olh", *name) == dump(pair, "unlinked", *name, "--min-age-hours", "0") == []
+    assert pair.rgw_admin(*check)["differences"] == []
+    version = next(version for key, version in shadow.held if key == "k" and version != "null")
+    pair.rgw_admin("object", "unlink", *name, "--object", "k", "--object-version", version)
+    assert ("k", version) not in {row[:2] for row in versions(two, crossed.bucket)}
+    pair.rgw_admin(*check, "--fix")
     shadow.settled()
