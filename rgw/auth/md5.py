@@ -17,15 +17,22 @@ try:
 except ImportError:  # not built, or for another Python
     ffi = lib = None
 
+_LANES = 8  # of md5.c
+_GATHER = 0.001  # seconds that sums wait for more of those that are being computed
 
 class StreamMd5:
     """A running MD5 in C."""
 
     __slots__ = ("c",)
+    alive = 0  # how many there are
 
     def __init__(self) -> None:
+        StreamMd5.alive += 1
         self.c = ffi.new("struct md5 *")
         lib.md5_init(self.c)
+
+    def __del__(self) -> None:
+        StreamMd5.alive -= 1
 
     def update(self, data: bytes) -> None:
         hash_together([(self, [data])])
@@ -65,15 +72,26 @@ class _Lanes:
     def __init__(self) -> None:
         self._waiting: list[tuple[Any, Sequence[bytes], asyncio.Future[None]]] = []
         self._running = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def update(self, md5: Any, pieces: Sequence[bytes]) -> asyncio.Future[None]:
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((md5, pieces, done))
-        if not self._running:
-            self._start()
+        self._start_soon()
         return done
 
+    def _start_soon(self) -> None:
+        if self._running or not self._waiting:
+            return
+        if len(self._waiting) >= min(_LANES, StreamMd5.alive):
+            self._start()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER, self._start)
+
     def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         batch, self._waiting = self._waiting, []
         self._running = True
         work = asyncio.get_running_loop().run_in_executor(None, hash_together, [(md5, pieces) for md5, pieces, _ in batch])
@@ -89,8 +107,7 @@ class _Lanes:
                 done.set_result(None)
             else:
                 done.set_exception(error)
-        if self._waiting:
-            self._start()
+        self._start_soon()
 
 
 _lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lanes] = WeakKeyDictionary()
