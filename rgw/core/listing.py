@@ -80,7 +80,7 @@ class _Shard:
         self.more = reply.truncated
         start = reply.marker if reply.truncated else None
         rows = list(reply.dir.entries.values())
-        page = [entry for entry in rows if entry.plain and not entry.name.startswith("_")]  # mostly all
+        page = [entry for entry in rows if (entry.plain or entry.flags == FLAG_COMMON_PREFIX) and not entry.name.startswith("_")]  # mostly all
         doubtful = False
         if len(page) != len(rows):
             page = []

@@ -8,11 +8,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rgw.formats.encoding import STR, FormatError, Struct, Wire, encode_string, f, struct
-from rgw.formats.index import DirEntry, DirHeader
+from rgw.formats.index import FLAG_COMMON_PREFIX, DirEntry, DirHeader
 
 _U32 = bits.Struct("<I").unpack_from
 _ENTRY = bits.Struct("<BxII").unpack_from  # version, length, length of the name
 _ETAG_SIZE, _ETAG = 32, 36  # where the ETag's length and the ETag stand, from behind the name on
+_COMMON = DirEntry(flags=FLAG_COMMON_PREFIX).encode()[10:]  # what stands behind the name of a common prefix
+_COMMON_SIZE = len(_COMMON) + 4  # without the name
 _NOBODY = encode_string("") * 2  # owner and display name
 _ENTRY_VERSION, _META_VERSION = DirEntry.VERSION, 7
 _PLAIN_END = bytes(14)  # no instance, no flags, no versioned epoch
@@ -101,6 +103,9 @@ def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int
         if pos > end:
             raise FormatError("an entry of a listing is cut off")
         name = buf[start + 10:at].decode("utf-8", "surrogateescape")
+        if n - m == _COMMON_SIZE and buf[at:pos] == _COMMON:
+            found[name] = new(kind, (name, 0, "", 0, "", "", "", False, False, False, FLAG_COMMON_PREFIX, "", buf, start))
+            continue
         try:
             exists, meta_version, seconds, ns, n, etag, read_owners, m = front(buf, at)
         except bits.error:  # the last one, and shorter

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rgw.formats import cls_rgw
 from rgw.formats.encoding import FormatError
-from rgw.formats.index import FLAG_VER, DirEntry, DirEntryMeta, DirHeader, EntryVer, PendingInfo
+from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_VER, DirEntry, DirEntryMeta, DirHeader, EntryVer, PendingInfo
 from rgw.formats.listed import BucketDir, ListedEntry, listed
 from tests.formats.test_golden import DATA
 
@@ -71,6 +71,13 @@ def test_what_radosgw_wrote(path: Path) -> None:
     for one, (_, raw) in zip(listed(items).values(), items, strict=True):
         _check(one, DirEntry.decode(raw))
     _check(listed([(_key(entry).encode(), data)]).popitem()[1], entry)
+
+
+def test_common_prefixes() -> None:
+    entries = [DirEntry(name="a/", flags=FLAG_COMMON_PREFIX), DirEntry(name="b", exists=True), DirEntry(name="c" * 100 + "/", flags=FLAG_COMMON_PREFIX),
+               DirEntry(name="d/", flags=FLAG_COMMON_PREFIX | FLAG_VER), DirEntry(name="e/", flags=FLAG_COMMON_PREFIX, tag="t")]
+    for one, entry in zip(listed((entry.name.encode(), entry.encode()) for entry in entries).values(), entries, strict=True):
+        _check(one, entry)
 
 
 @pytest.mark.parametrize("long", [{"etag": "e" * 200}, {"owner": "o" * 200}, {"storage_class": "S" * 200}])
