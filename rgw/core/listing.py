@@ -105,7 +105,9 @@ class _Shard:
             if start == self._request.start_obj and not page:
                 self.more = False  # a marker that does not move would never end
             self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
-        self.page += await self._settled(page, reply.dir.header) if doubtful else page
+        if doubtful:
+            page = await self._settled(page, reply.dir.header)
+        self.page += page
 
     async def _settled(self, page: list[ListedEntry], header: DirHeader) -> list[ListedEntry]:
         """The page with what the heads say of entries that are not sure."""
