@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from botocore.exceptions import ClientError
@@ -25,6 +26,7 @@ from rgw.store.interface import ReadOp, WriteOp
 from rgw.store.librados import connect
 from tests.radosgw import tools
 from tests.radosgw.conftest import Ours, client
+from tests.radosgw.test_versions import versions
 from tests.radosgw.writers import GONE, History, Writer
 
 SECONDS = float(os.environ.get("RGW_TEST_CONTENTION_SECONDS", "20"))
@@ -55,6 +57,20 @@ async def _heal(pair, name: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("victim", ["ours", "radosgw"])
 def test_writers_while_a_gateway_is_killed(pair, victim):
+    with _fought(pair, victim, [f"{'_' if n % 7 == 0 else ''}k{n}" for n in range(50)]) as (uid, name, history, names, ends):
+        _examine(pair, uid, name, victim, history, names, ends)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("victim", ["ours", "radosgw"])
+def test_writers_of_versions_while_a_gateway_is_killed(pair, victim):
+    with _fought(pair, victim, [f"{'_' if n % 7 == 0 else ''}k{n}" for n in range(20)], versioned=True) as (uid, name, history, names, ends):
+        _examine_versions(pair, name, victim, history, names, ends)
+
+
+@contextmanager
+def _fought(pair, victim, names, *, versioned=False):
+    """A bucket after writers of both gateways fought over its keys: the user, its name, the history, the keys, and a client of each."""
     uid, name = f"w{secrets.token_hex(4)}", f"w{secrets.token_hex(4)}"
     key = pair.radosgw_admin("user", "create", "--uid", uid, "--display-name", "Writers")["keys"][0]
     ours = Ours(pair.cluster, LEASE)
@@ -62,8 +78,9 @@ def test_writers_while_a_gateway_is_killed(pair, victim):
     ends = {"ours": (ours.endpoint, key["access_key"], key["secret_key"]), "radosgw": (pair.theirs, key["access_key"], key["secret_key"])}
     try:
         client(*ends["radosgw"]).create_bucket(Bucket=name)
+        if versioned:
+            client(*ends["radosgw"]).put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         history, stop = History(), threading.Event()
-        names = [f"{'_' if n % 7 == 0 else ''}k{n}" for n in range(50)]
         writers = [Writer(client(*end), name, names, history, stop, seed, _CODES[side])
                    for seed, (side, end) in enumerate(list(ends.items()) * 4)]
         for writer in writers:
@@ -84,9 +101,44 @@ def test_writers_while_a_gateway_is_killed(pair, victim):
         acknowledged = sum(write.ended < float("inf") for write in history.writes)
         print(f"{kills} kills of {victim}, {acknowledged} of {len(history.writes)} writes acknowledged")
         assert history.errors == [] and acknowledged > 10 and all(writer.done for writer in writers)
-        _examine(pair, uid, name, victim, history, names, {side: client(*end) for side, end in ends.items()})
+        yield uid, name, history, names, {side: client(*end) for side, end in ends.items()}
     finally:
         ours.stop()
+
+
+def _content(end, **place) -> str:
+    try:
+        return hashlib.md5(end.get_object(**place)["Body"].read(), usedforsecurity=False).hexdigest()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404", "405", "MethodNotAllowed"), (place, error)
+        return GONE
+
+
+def _examine_versions(pair, name, victim, history, names, ends) -> None:
+    asyncio.run(_heal(pair, name))
+    for end in ends.values():
+        for key in names:  # reading a key settles what was announced on it
+            _content(end, Bucket=name, Key=key)
+        versions(end, name)
+    time.sleep(1)
+    listings = {side: versions(end, name) for side, end in ends.items()}
+    assert listings["ours"] == listings["radosgw"]
+    rows = {(row[0], row[1]): row for row in listings["ours"]}
+    assert len(rows) == len(listings["ours"])
+    latest = [row[0] for row in rows.values() if row[2]]
+    assert len(latest) == len(set(latest)) and set(latest) == {key for key, _ in rows}, "each key has one current version"
+    for (key, version), content in history.kept().items():
+        assert (key, version) in rows, f"version {version} of {key} is lost: {history.of(key)}"
+        assert rows[key, version][3] == (content == GONE)
+        for side, end in ends.items():
+            assert _content(end, Bucket=name, Key=key, VersionId=version) == content, (side, key, version)
+    for (key, version), acknowledged in history.removed.items():
+        if acknowledged:
+            assert (key, version) not in rows, f"version {version} of {key} was removed"
+    for key in names:
+        held = {side: _content(end, Bucket=name, Key=key) for side, end in ends.items()}
+        assert held["ours"] == held["radosgw"], key
+        assert history.may_hold(key, held["ours"]), f"{key} holds {held['ours'] or 'nothing'} after\n{history.of(key)}"
 
 
 def _examine(pair, uid, name, victim, history, names, ends) -> None:

@@ -29,6 +29,7 @@ class Write:
     started: float
     content: str | None
     ended: float = FOREVER  # never: it was not acknowledged
+    version: str | None = None  # of a bucket with versions, where the gateway told it
 
     def __str__(self) -> str:
         return f"{self.what} {self.content} {self.started:.3f}-{self.ended:.3f}"
@@ -36,10 +37,13 @@ class Write:
 
 @dataclass
 class History:
-    """What was written. ``by_etag``: the content behind each ETag."""
+    """What was written. ``by_etag``: the content behind each ETag; ``removed``: versions that somebody tried to remove, and whether
+    that was acknowledged.
+    """
 
     writes: list[Write] = field(default_factory=list)
     by_etag: dict[str, str] = field(default_factory=dict)
+    removed: dict[tuple[str, str], bool] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -51,15 +55,21 @@ class History:
 
     def may_hold(self, key: str, content: str) -> bool:
         """Whether ``content`` is of a write that no acknowledged one came after. Nothing (GONE) also stands before all writes."""
-        writes = [write for write in self.writes if write.key == key]
-        begun = max((write.started for write in writes if write.ended < FOREVER), default=0.0)
+        writes = [write for write in self.writes if write.key == key and not self.removed.get((key, write.version or ""))]
+        sure = [write for write in writes if write.ended < FOREVER and (key, write.version) not in self.removed]
+        begun = max((write.started for write in sure), default=0.0)
         last = [write for write in writes if write.ended > begun]
-        if not any(write.ended < FOREVER for write in writes) and content == GONE:
+        if not sure and content == GONE:
             return True
         return any(write.content == content or (write.content is None and content != GONE) for write in last)
 
     def of(self, key: str) -> str:
         return "\n".join(str(write) for write in self.writes if write.key == key)
+
+    def kept(self) -> dict[tuple[str, str], str]:
+        """The contents of the acknowledged versions that nobody tried to remove, by key and version."""
+        return {(write.key, write.version): write.content for write in self.writes
+                if write.version and write.content is not None and write.ended < FOREVER and (write.key, write.version) not in self.removed}
 
 
 class Writer(threading.Thread):
@@ -74,7 +84,7 @@ class Writer(threading.Thread):
         self.done = 0
 
     def run(self) -> None:
-        works = [self._put, self._put, self._put, self._copy, self._copy, self._multipart, self._remove]
+        works = [self._put, self._put, self._put, self._copy, self._copy, self._multipart, self._remove, self._remove_version]
         while not self._halt.is_set():
             try:
                 self._chance.choice(works)(self._chance.choice(self._keys))
@@ -96,7 +106,7 @@ class Writer(threading.Thread):
         with self._history.lock:
             self._history.by_etag[content] = content
         write = self._history.begin(key, "put", content)
-        self._client.put_object(Bucket=self._bucket, Key=key, Body=body)
+        write.version = self._client.put_object(Bucket=self._bucket, Key=key, Body=body).get("VersionId")
         write.ended = time.monotonic()
 
     def _multipart(self, key: str) -> None:
@@ -109,7 +119,7 @@ class Writer(threading.Thread):
         with self._history.lock:
             self._history.by_etag[etag] = content
         write = self._history.begin(key, "multipart", content)
-        self._client.complete_multipart_upload(MultipartUpload={"Parts": done}, **place)
+        write.version = self._client.complete_multipart_upload(MultipartUpload={"Parts": done}, **place).get("VersionId")
         write.ended = time.monotonic()
 
     def _copy(self, key: str) -> None:
@@ -123,9 +133,21 @@ class Writer(threading.Thread):
                     self._history.writes.remove(write)
             raise
         write.content = self._history.by_etag[reply["CopyObjectResult"]["ETag"].strip('"')]
+        write.version = reply.get("VersionId")
         write.ended = time.monotonic()
 
     def _remove(self, key: str) -> None:
         write = self._history.begin(key, "delete", GONE)
-        self._client.delete_object(Bucket=self._bucket, Key=key)
+        write.version = self._client.delete_object(Bucket=self._bucket, Key=key).get("VersionId")
         write.ended = time.monotonic()
+
+    def _remove_version(self, key: str) -> None:
+        """Removes a version for good; a plain bucket has none."""
+        with self._history.lock:
+            known = [version for (of, version) in self._history.kept() if of == key]
+            if not known:
+                return
+            version = self._chance.choice(known)
+            self._history.removed[key, version] = False
+        self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
+        self._history.removed[key, version] = True
