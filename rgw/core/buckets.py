@@ -300,7 +300,7 @@ class Buckets:
         """Removes the index of a bucket instance, or what is there of it."""
         async def remove(oid: str) -> None:
             try:
-                await ioctx.write(oid, WriteOp().remove())
+                await ioctx.remove_gradually(oid)
             except NotFound:
                 log.debug("index object %s is gone already", oid)
 

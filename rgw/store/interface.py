@@ -6,6 +6,8 @@ A compound operation is atomic: all of its steps happen, in order, or none. Obje
 
 from __future__ import annotations
 
+import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -260,6 +262,20 @@ class IoCtx(ABC):
     @abstractmethod
     async def read(self, oid: str, op: ReadOp, locator: str = "") -> ReadResult:
         """Runs ``op``. Raises NotFound if the object does not exist."""
+
+    async def remove_gradually(self, oid: str) -> None:
+        """Removes an object whose omap may be large, a thousand entries at a time: an OSD does nothing else for the objects beside it while
+        it removes one (some 110 ms for a million entries). It loses its entries first. NotFound if there is no such object.
+        """
+        while True:
+            started = time.monotonic()
+            omap = (await self.read(oid, ReadOp().assert_exists().omap_get())).omap
+            assert omap is not None
+            if not omap.more:
+                break
+            await self.write(oid, WriteOp().assert_exists().omap_rm(omap.values))
+            await asyncio.sleep(time.monotonic() - started)
+        await self.write(oid, WriteOp().remove())
 
     @abstractmethod
     def list_objects(self) -> AsyncIterator[ObjectName]:

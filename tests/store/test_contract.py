@@ -185,6 +185,16 @@ async def test_versions_grow_and_guard(pool):
     assert (await pool.write("o", WriteOp().create())).version > third
 
 
+async def test_remove_gradually(pool):
+    for entries in (0, 1, 2500):
+        await pool.write("o", WriteOp().create().omap_set({b"\x80%d" % n: b"v" * 10 for n in range(entries)}))
+        await pool.remove_gradually("o")
+        with pytest.raises(NotFound):
+            await pool.read("o", ReadOp().stat())
+        with pytest.raises(NotFound):
+            await pool.remove_gradually("o")
+
+
 async def test_only_one_of_many_guarded_writers_wins(pool):
     version = (await pool.write("o", WriteOp().create())).version
     results = await asyncio.gather(*(pool.write("o", WriteOp().assert_version(version).setxattr("w", b"%d" % n)) for n in range(20)),

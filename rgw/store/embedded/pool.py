@@ -76,6 +76,10 @@ class EmbeddedIoCtx(IoCtx):
             self._cluster.writer.submit_soon(change)
         return WriteResult(await future)
 
+    async def remove_gradually(self, oid: str) -> None:
+        """The store itself drops large omaps bit by bit."""
+        await self.write(oid, WriteOp().remove())
+
     def _write_files(self, change: Change) -> None:
         """Puts large data into files and submits the change."""
         made: list[tuple[StepKind, tuple[Any, ...]]] = []
