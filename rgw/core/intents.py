@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from rgw.core import places
 from rgw.errors import S3Error
 from rgw.formats import names
-from rgw.formats.cls_lock import EXCLUSIVE, MAY_RENEW, LockOp, UnlockOp
+from rgw.formats.cls_lock import MAY_RENEW, SHARED, LockOp, UnlockOp
 from rgw.formats.intent import Intent
 from rgw.store import classes
 from rgw.store.errors import Cancelled, NotFound, StoreError
@@ -234,8 +234,9 @@ class Intents:
     async def _renew(self) -> None:
         asked = now()
         # Not an ephemeral lock: once that has run out, a real OSD's class fails with EIO when it is looked at.
+        # Shared: a store's client that was replaced leaves its own hold, which ends later; nobody else holds this gateway's lock but by force.
         request = LockOp(
-            name=LOCK_NAME, type=EXCLUSIVE, cookie=str(self.instance_id), tag="", description="",
+            name=LOCK_NAME, type=SHARED, cookie=str(self.instance_id), tag="", description="",
             duration=int(self.lock_seconds * 1_000_000_000), flags=MAY_RENEW)
         await (await self.pool()).write(instance_oid(self.instance_id), WriteOp(urgent=True).create().call(classes.LOCK_LOCK(request)))
         if not self.fresh:

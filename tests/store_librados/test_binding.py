@@ -190,3 +190,57 @@ async def test_a_full_pool_refuses_at_once_and_lets_remove(rados, ceph_cluster):
     await asyncio.wait_for(io.write("a", WriteOp().remove()), 5)
     with pytest.raises(NotFound):
         await io.read("a", ReadOp().read())
+
+
+async def _refused_then_works(io) -> None:
+    """Writes until it has been Unavailable and works again; no other answer may come."""
+    refused = False
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await io.write("o", WriteOp().write_full(b"after"))
+                if refused:
+                    return
+            except Unavailable:
+                refused = True
+                await asyncio.sleep(0.01)
+
+
+def _addresses(ceph_cluster, pool, namespace, oid) -> list[str]:
+    lines = ceph_cluster.run("rados", "-p", pool, "-N", namespace, "listwatchers", oid).split("\n")
+    return [line.split("watcher=")[1].split()[0] for line in lines if "watcher=" in line]
+
+
+async def test_a_blocklisted_client_is_replaced_and_its_watches_are_lost(ceph_cluster, rados, io):
+    await io.write("w", WriteOp().create())
+    instance, heard, lost = rados.instance_id, [], asyncio.Event()
+    await io.watch("w", heard.append, lost.set)
+    other = await rados.open_pool("binding")
+    [address] = await asyncio.to_thread(_addresses, ceph_cluster, "binding", io.namespace, "w")
+    try:
+        await asyncio.gather(
+            _refused_then_works(io), asyncio.to_thread(ceph_cluster.run, "ceph", "osd", "blocklist", "add", address, "60"))
+        assert (await io.read("o", ReadOp().read())).data == b"after"
+        await other.write("o", WriteOp().create())
+        await asyncio.wait_for(lost.wait(), 5)
+        watch = await io.watch("w", heard.append, lambda: None)
+        await io.notify("w", b"news")
+        assert heard == [b"news"]
+        assert rados.instance_id == instance
+        await watch.close()
+        assert not rados.queue.watches
+        await asyncio.wait_for(asyncio.gather(*rados._retiring), 10)  # the old client goes
+    finally:
+        await asyncio.to_thread(ceph_cluster.run, "ceph", "osd", "blocklist", "rm", address)
+
+
+async def test_a_watch_outlives_a_restarted_session_of_the_osd(ceph_cluster, io):
+    await io.write("w", WriteOp().create())
+    heard, lost = [], asyncio.Event()
+    await io.watch("w", heard.append, lost.set)
+    await asyncio.to_thread(ceph_cluster.run, "ceph", "osd", "down", "0")
+    async with asyncio.timeout(25):
+        while not heard and not lost.is_set():
+            await io.notify("w", b"news")
+    await io.write("o", WriteOp().write_full(b"after"))
+    assert (await io.read("o", ReadOp().read())).data == b"after"

@@ -6,6 +6,7 @@ Control and data plane both go through one small compiled binding (binding.c): p
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from rgw.store.interface import Cluster
@@ -29,5 +30,5 @@ async def connect(conf: str | Path, name: str = "client.admin", *, keyring: str 
     }
     if keyring:
         settings["keyring"] = str(keyring)
-    handle = await asyncio.to_thread(open_handle, Path(conf), name, settings)
-    return RadosCluster(handle, CompletionQueue())
+    client = partial(open_handle, Path(conf), name, settings)
+    return RadosCluster(await asyncio.to_thread(client), CompletionQueue(), client)

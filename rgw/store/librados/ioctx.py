@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from rgw.store.errors import NotFound, Unavailable
 from rgw.store.interface import IoCtx, ObjectName, ReadOp, ReadResult, Watch, WriteOp, WriteResult
 from rgw.store.librados import steps
 from rgw.store.librados.binding import check, ffi, lib, text
+from rgw.store.librados.client import RadosClient
 from rgw.store.librados.queue import CompletionQueue
 
 WATCH_TIMEOUT = 15  # seconds without a ping after which the OSD drops a watch; so long a gateway that hangs holds up the others
 LIST_BATCH = 1000
+LIST_END = -2  # librados' answer after the last name
 FULL_FORCE = 128  # LIBRADOS_OPERATION_FULL_FORCE
 _tokens = itertools.count(1)
 
@@ -28,24 +30,38 @@ def _name(value: str) -> bytes:
 
 
 class RadosWatch(Watch):
-    def __init__(self, queue: CompletionQueue, cluster: Any, token: int) -> None:
-        self._queue, self._cluster, self._token = queue, cluster, token
+    def __init__(self, queue: CompletionQueue, client: RadosClient, token: int) -> None:
+        self._queue, self._client, self._token = queue, client, token
 
     async def close(self) -> None:
         """Takes the watch back; a watch that is lost already closes quietly."""
         self._queue.watches.pop(self._token, None)
-        c = self._queue.open_watches.pop(self._token, None)
-        if c is not None:
-            await asyncio.to_thread(lib.rb_watch_close, self._cluster, c)
+        await self._client.close_watch(self._token)
 
 
 class RadosIoCtx(IoCtx):
-    """One rados_ioctx_t for plain names and one for located ones, whose locator is set under a lock."""
+    """One rados_ioctx_t for plain names and one for located ones, whose locator is set under a lock.
 
-    def __init__(self, queue: CompletionQueue, cluster: Any, c: Any, pool: str, namespace: str) -> None:
+    The client under it may be replaced (``use``) between operations; each ends on the client that it began on.
+    """
+
+    def __init__(self, queue: CompletionQueue, client: RadosClient, c: Any, pool: str, namespace: str) -> None:
         self.pool, self.namespace = pool, namespace
-        self.pool_id = lib.rados_ioctx_get_id(lib.rb_io_ctx(c))
-        self._queue, self._cluster, self.c = queue, cluster, c
+        self._queue = queue
+        self.use(client, c)
+
+    def use(self, client: RadosClient, c: Any) -> None:
+        """Sends what follows by another client. ``c`` is None if it finds no such pool."""
+        self.client, self._c = client, c
+        if c is not None:
+            self.pool_id = lib.rados_ioctx_get_id(lib.rb_io_ctx(c))
+
+    @property
+    def c(self) -> Any:
+        """The struct rb_io. NotFound if the pool was gone when the client was replaced."""
+        if self._c is None:
+            raise NotFound(f"pool {self.pool}")
+        return self._c
 
     def _submit(self, oid: str, locator: str, op: Any, sec: int, nsec: int, flags: int = 0) -> None:
         name, key = _name(oid), _name(locator)
@@ -62,7 +78,7 @@ class RadosIoCtx(IoCtx):
             lib.rb_op_free(c)
             raise
         del op  # librados has copied its data, which may be large
-        return await queue.expect(c, _version, oid)
+        return await queue.expect(self.client, c, _version, oid)
 
     async def read(self, oid: str, op: ReadOp, locator: str = "") -> ReadResult:
         room = steps.FIRST_ROOM
@@ -80,49 +96,60 @@ class RadosIoCtx(IoCtx):
         except BaseException:
             lib.rb_op_free(c)
             raise
-        return await self._queue.expect(c, lambda done: steps.result(done, op.steps, room), oid)
+        return await self._queue.expect(self.client, c, lambda done: steps.result(done, op.steps, room), oid)
 
     async def list_objects(self) -> AsyncIterator[ObjectName]:
         """Asks librados in a thread, a batch at a time."""
-        out = ffi.new("rados_list_ctx_t *")
-        check(await asyncio.to_thread(lib.rados_nobjects_list_open, lib.rb_io_ctx(self.c), out), f"listing {self.pool}")
+        out, client = ffi.new("rados_list_ctx_t *"), self.client
+        client.begin()
         try:
-            while batch := await asyncio.to_thread(self._list_batch, out[0]):
-                for name in batch:
-                    yield name
+            check(await client.call(lib.rados_nobjects_list_open, lib.rb_io_ctx(self.c), out), f"listing {self.pool}")
+            try:
+                code = 0
+                while code == 0:
+                    batch, code = await client.call(self._list_batch, out[0])
+                    for name in batch:
+                        yield name
+                if code != LIST_END:
+                    client.answered(code)
+                    check(code, f"listing {self.pool}")
+            finally:
+                lib.rados_nobjects_list_close(out[0])
         finally:
-            lib.rados_nobjects_list_close(out[0])
+            client.end()
 
-    def _list_batch(self, listing: Any) -> list[ObjectName]:
+    def _list_batch(self, listing: Any) -> tuple[list[ObjectName], int]:
         texts, lengths = ffi.new("char *[3]"), ffi.new("size_t[3]")
         t, n = ffi.cast("const char **", texts), lengths
         found: list[ObjectName] = []
         while len(found) < LIST_BATCH:
             code = lib.rados_nobjects_list_next2(listing, t, t + 1, t + 2, n, n + 1, n + 2)
-            if code == -2:  # the end
-                break
-            check(code, f"listing {self.pool}")
+            if code < 0:
+                return found, code
             name, locator, namespace = (
                 ffi.buffer(texts[i], lengths[i])[:].decode("utf-8", "surrogateescape") if texts[i] and lengths[i] else "" for i in range(3)
             )
             found.append(ObjectName(name, locator, namespace))
-        return found
+        return found, 0
 
     async def watch(self, oid: str, on_notify: Callable[[bytes], None], on_lost: Callable[[], None]) -> Watch:
-        token = next(_tokens)
-        self._queue.watches[token] = (on_notify, on_lost)
+        token, client = next(_tokens), self.client
+        self._queue.watches[token] = (on_notify, on_lost, client)
         try:
-            check(await asyncio.to_thread(self._open_watch, oid, token), oid)
+            check(await client.call(self._open_watch, client, self.c, oid, token), oid)
         except BaseException:
             self._queue.watches.pop(token, None)
             raise
-        return RadosWatch(self._queue, self._cluster, token)
+        if token not in self._queue.watches:  # lost already, and reported
+            await client.close_watch(token)
+            raise Unavailable(f"the watch on {oid} was lost at once")
+        return RadosWatch(self._queue, client, token)
 
-    def _open_watch(self, oid: str, token: int) -> int:
+    def _open_watch(self, client: RadosClient, c: Any, oid: str, token: int) -> int:
         out = ffi.new("struct rb_watch **")
-        code = lib.rb_watch_open(self._queue.c, self.c, text(oid), token, WATCH_TIMEOUT, out)
+        code: int = lib.rb_watch_open(self._queue.c, c, text(oid), token, WATCH_TIMEOUT, out)
         if code >= 0:
-            self._queue.open_watches[token] = out[0]  # here and not in the loop: a cancelled task must not lose it
+            client.watches[token] = out[0]  # here and not in the loop: a cancelled task must not lose it
         return code
 
     async def notify(self, oid: str, payload: bytes, timeout_ms: int = 10_000) -> None:
@@ -132,4 +159,4 @@ class RadosIoCtx(IoCtx):
         except BaseException:
             lib.rb_op_free(c)
             raise
-        await self._queue.expect(c, lambda done: None, oid)
+        await self._queue.expect(self.client, c, lambda done: None, oid)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rgw.store.errors import Unavailable, from_code
 from rgw.store.librados.binding import ffi, lib
+from rgw.store.librados.client import RadosClient
 
 log = logging.getLogger(__name__)
 MISMATCH = (-errno.ERANGE, -errno.EOVERFLOW)  # what an OSD answers to assert_version: older, newer
@@ -24,17 +25,18 @@ class CompletionQueue:
         self.c = lib.rb_queue_new()
         if not self.c:
             raise Unavailable("no memory or file descriptor for the completion queue")
-        self.pending: dict[int, tuple[asyncio.Future[Any], Finish, str]] = {}
-        self.watches: dict[int, tuple[Callable[[bytes], None], Callable[[], None]]] = {}
-        self.open_watches: dict[int, Any] = {}  # struct rb_watch by token
+        self.pending: dict[int, tuple[asyncio.Future[Any], Finish, str, RadosClient]] = {}
+        self.watches: dict[int, tuple[Callable[[bytes], None], Callable[[], None], RadosClient]] = {}  # by token
+        self._closing_watches: set[asyncio.Task[None]] = set()
         self.wakes = 0
         self._idle = asyncio.Event()
         self.loop.add_reader(lib.rb_queue_fd(self.c), self.drain)
 
-    def expect(self, op: Any, finish: Finish, what: str) -> asyncio.Future[Any]:
+    def expect(self, client: RadosClient, op: Any, finish: Finish, what: str) -> asyncio.Future[Any]:
         """A future of ``finish(op)``. A task that stops waiting does not stop the operation: it is freed when it ends."""
         future = self.loop.create_future()
-        self.pending[int(ffi.cast("uintptr_t", op))] = (future, finish, what)
+        self.pending[int(ffi.cast("uintptr_t", op))] = (future, finish, what, client)
+        client.begin()
         return future
 
     def drain(self) -> None:
@@ -55,7 +57,8 @@ class CompletionQueue:
             self._idle.set()
 
     def _settle(self, op: Any) -> None:
-        future, finish, what = self.pending.pop(int(ffi.cast("uintptr_t", op)))
+        future, finish, what, client = self.pending.pop(int(ffi.cast("uintptr_t", op)))
+        client.end(op.code)
         if future.done():  # its task was cancelled
             return
         if op.code < 0:
@@ -70,24 +73,36 @@ class CompletionQueue:
             future.set_exception(e)
 
     def _event(self, op: Any) -> None:
-        callbacks = self.watches.get(op.token)
-        if callbacks is None:
+        known = self.watches.get(op.token)
+        if known is None:
             return  # closed meanwhile
+        if op.event != 1:
+            log.warning("a watch was lost, code %d", op.code)
+            self.lose(op.token)
+            known[2].answered(op.code)
+            return
         try:
-            if op.event == 1:
-                callbacks[0](ffi.buffer(op.data, op.data_len)[:] if op.data_len else b"")
-            else:
-                log.warning("a watch was lost, code %d", op.code)
-                callbacks[1]()
+            known[0](ffi.buffer(op.data, op.data_len)[:] if op.data_len else b"")
         except Exception:
             log.exception("a watch's callback failed")
 
-    def take_watches(self) -> list[Any]:
-        """The watches that nobody closed, for closing."""
-        left = list(self.open_watches.values())
-        self.open_watches.clear()
-        self.watches.clear()
-        return left
+    def lose(self, token: int) -> None:
+        """Reports a watch as lost, and takes back what librados still holds of it."""
+        _, on_lost, client = self.watches.pop(token)
+        task = self.loop.create_task(client.close_watch(token))
+        self._closing_watches.add(task)
+        task.add_done_callback(self._closing_watches.discard)
+        client.begin()  # the client outlives the task
+        task.add_done_callback(lambda done: client.end())
+        try:
+            on_lost()
+        except Exception:
+            log.exception("a watch's callback failed")
+
+    def lose_all(self, client: RadosClient) -> None:
+        """Reports all watches of a client as lost."""
+        for token in [token for token, known in self.watches.items() if known[2] is client]:
+            self.lose(token)
 
     async def idle(self) -> None:
         """Waits for what is under way (bounded by librados' own timeouts)."""
