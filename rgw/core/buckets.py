@@ -391,7 +391,6 @@ class Buckets:
 
     async def stats(self, bucket: Bucket) -> Headers:
         """The header of each index shard: entries and bytes by category."""
-        await self._gateway.completions.settle(bucket)
         index = bucket.index
         request = cls_rgw.ListOp(num_entries=0, filter_prefix="", start_obj=ClsObjKey(), list_versions=False, delimiter="")
 
@@ -409,7 +408,6 @@ class Buckets:
     async def delete(self, bucket: Bucket) -> None:
         """Removes an empty bucket. S3Error BucketNotEmpty, NoSuchBucket, OperationAborted (it changed meanwhile)."""
         await self.reload(bucket)
-        await self._gateway.completions.settle(bucket)
         if await self._has_entries(bucket):
             raise S3Error("BucketNotEmpty", BucketName=bucket.name)
         await self._abort_uploads(bucket)

@@ -68,11 +68,7 @@ async def remove_object(gw: Gateway, state: ObjectState, guard: Mapping[str, byt
             await change.cancel()
             raise
         # With the version of the removal: an object that was written since keeps its entry.
-        meta = DirEntryMeta(category=0, mtime=time.time_ns())
-        if state.bucket.versioned or state.instance or keep_tail:
-            await change.complete(state.head_pool.pool_id, version, meta)
-        else:
-            await gw.completions.send(state.bucket, state.key, lambda: change.complete(state.head_pool.pool_id, version, meta))
+        await change.complete(state.head_pool.pool_id, version, DirEntryMeta(category=0, mtime=time.time_ns()))
         if not keep_tail:
             await free_tail(gw, state)
         return True

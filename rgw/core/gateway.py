@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rgw.core.buckets import Buckets
-from rgw.core.completions import Completions
 from rgw.core.entropy import random_bytes
 from rgw.core.gc import GarbageCollector
 from rgw.core.intents import Intents
@@ -46,7 +45,6 @@ class Gateway:
         self.buckets = Buckets(self)
         self.listing = Listings(self)
         self.gc = GarbageCollector(self)
-        self.completions = Completions()
         self.intents = Intents(self)
         self.lifecycle = Lifecycle(self)
         self.quotas = Quotas(self)
@@ -93,13 +91,12 @@ class Gateway:
 
     async def close(self) -> None:
         """Stops background work and takes the watches back."""
+        await self.reshard_queue.stop()
         await self.lifecycle.stop()
         await self.quotas.stop()
         await self.usage.stop()
         await self.gc.stop()
         await self.recovery.stop()
-        await self.completions.close()
-        await self.reshard_queue.stop()
         await self.intents.close()
         await self.metadata.stop()
 

@@ -184,24 +184,13 @@ async def _write_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tu
                     place = (before.head_pool, before.head_oid, before.head_locator)
                     return _state(write, _attrs(write, tag), time.time_ns(), place, 0), False
         settled = True
-        meta = entry_meta(state.attrs, state.stored_size, state.mtime)
-        if write.bucket.versioned or write.instance or write.remove_objs:  # the next step builds on the entry
-            await change.complete(state.head_pool.pool_id, state.version, meta, write.remove_objs)
-        else:
-            await gw.completions.send(
-                write.bucket, write.key, lambda: change.complete(state.head_pool.pool_id, state.version, meta, holds=lambda: _is_head(gw, state)))
+        await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.stored_size, state.mtime), write.remove_objs)
     finally:
         if not settled and not write.may_exist:
             await change.cancel()
     if existing is not None and existing.tail_tag != state.tail_tag:
         await free_tail(gw, existing)
     return state, True
-
-
-async def _is_head(gw: Gateway, state: ObjectState) -> bool:
-    """Whether the head still is the one that was written as ``state``."""
-    found = await existing_head(gw, state.bucket, state.key, state.instance)
-    return found is not None and found.idtag == state.idtag
 
 
 def _size(attrs: dict[str, bytes], manifest: ObjManifest) -> int:

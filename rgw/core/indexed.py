@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rgw.core.index import OP_ADD, OP_DEL, BucketIndex, IndexKey
@@ -36,20 +36,14 @@ class IndexChange:
         await index.prepare(op, tag, key)
         return cls(index, key, op, tag)
 
-    async def complete(self, pool_id: int, version: int, meta: DirEntryMeta, remove: Sequence[IndexKey] = (),
-                       holds: Callable[[], Awaitable[bool]] | None = None) -> None:
-        """Ends the change; ``remove`` names entries of the same shard that go with it.
-
-        ``holds``: whether the object still is as the change says, asked where that may be long ago.
-        """
+    async def complete(self, pool_id: int, version: int, meta: DirEntryMeta, remove: Sequence[IndexKey] = ()) -> None:
+        """Ends the change; ``remove`` names entries of the same shard that go with it."""
         while True:
             try:
                 await self._index.complete(self._op, self.tag, self._key, pool_id=pool_id, version=version, meta=meta, remove=remove)
                 return
             except InvalidArgument:
                 # It took so long that a listing settled the entry without it (rgw.core.index_repair), maybe before the head was written.
-                if holds is not None and not await holds():
-                    return
                 log.warning("the change of %s in the index took very long and is made again", self._key.name)
                 self.tag += "'"
                 await self._index.prepare(self._op, self.tag, self._key)

@@ -183,7 +183,6 @@ class Listings:
                 shards[number].skip_to(f"{upload}.:")  # ":" follows the digits
 
     async def _retrying(self, bucket: Bucket, work) -> Listing:  # type: ignore[no-untyped-def]
-        await self._gateway.completions.settle(bucket)
         for attempt in range(_RETRIES):
             try:
                 return await work()

@@ -155,7 +155,8 @@ async def test_put(gateway, other, bucket, user, monkeypatch, point) -> None:
         if point == "head":
             killer(monkeypatch, OpenIntent, "confirm", after=True, calls=3)
         elif point == "index":
-            killer(monkeypatch, type(gateway.completions), "send")
+            from rgw.core.indexed import IndexChange
+            killer(monkeypatch, IndexChange, "complete")
         else:
             killer(monkeypatch, type(gateway.gc), "enqueue")
         with pytest.raises(Killed):
