@@ -51,7 +51,7 @@ def run(suite: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=list(SUITES))
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=[])
     for tool in ("wrk", "curl"):
         if shutil.which(tool) is None:
             sys.exit(f"make bench needs {tool}")
