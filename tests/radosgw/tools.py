@@ -7,7 +7,8 @@ from typing import Any
 from tests.radosgw.conftest import Pair
 
 
-def _counts(stats: dict[str, Any]) -> dict[str, Any]:
+def counts(stats: dict[str, Any]) -> dict[str, Any]:
+    """The usage of each category that has objects: radosgw also tells of a category whose last object is gone."""
     return {category: row for category, row in stats["usage"].items() if row["num_objects"]}
 
 
@@ -47,13 +48,13 @@ def check_index(pair: Pair, bucket: str, clients: list[Any], tenant: str = "", *
     full = f"{tenant}/{bucket}" if tenant else bucket
     checked = pair.radosgw_admin("bucket", "check", "--bucket", full)
     assert not finished or checked["invalid_multipart_entries"] == []
-    stored, counted = (_counts(checked["check_result"][which]) for which in ("existing_header", "calculated_header"))
+    stored, counted = (counts(checked["check_result"][which]) for which in ("existing_header", "calculated_header"))
     assert stored == counted
     stats = pair.radosgw_admin("bucket", "stats", "--bucket", full)
     listings = [listed(client, bucket) for client in clients]
     assert all(listing == listings[0] for listing in listings)
-    main = _counts(stats).get("rgw.main", {"num_objects": 0, "size": 0})
-    assert set(_counts(stats)) <= {"rgw.main", "rgw.multimeta"}
+    main = counts(stats).get("rgw.main", {"num_objects": 0, "size": 0})
+    assert set(counts(stats)) <= {"rgw.main", "rgw.multimeta"}
     entries = pair.radosgw_admin("bucket", "list", "--bucket", full, "--max-entries", "100000")
     visible = {row["name"]: row for row in entries if not row["name"].startswith("_multipart_")}
     assert len(visible) == len(listings[0])
