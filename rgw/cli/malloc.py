@@ -11,8 +11,8 @@ _MAPPED = 32 << 20  # bytes from which on a block is mapped by itself, the most 
 
 
 def keep_freed_memory() -> None:
-    """Stripes of some MiB come and go. As a rule each would be returned to the kernel and asked for again, which clears every page:
-    a quarter of an upload's CPU time. Elsewhere than with glibc nothing is changed."""
+    """Stripes of some MiB come and go. As a rule each would be returned to the kernel and asked for again, which clears every page
+    at the uploader's cost. Elsewhere than with glibc nothing is changed."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
