@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 from benchmarks.loads import LOADS, Figure
 from benchmarks.peers import Peer, ceph_peers, embedded_peers
 
-SUITES: dict[str, Callable[[Path], AbstractContextManager[tuple[Peer, Peer | None]]]] = {"embedded": embedded_peers, "ceph": ceph_peers}
+SUITES: dict[str, Callable[[Path, int], AbstractContextManager[tuple[Peer, Peer | None]]]] = {"embedded": embedded_peers, "ceph": ceph_peers}
 
 
 def show(figure: Figure) -> str:
@@ -27,12 +28,13 @@ def show(figure: Figure) -> str:
     return text
 
 
-def run(suite: str) -> None:
-    with tempfile.TemporaryDirectory() as name, SUITES[suite](Path(name)) as (ours, peer):
+def run(suite: str, workers: int) -> None:
+    with tempfile.TemporaryDirectory() as name, SUITES[suite](Path(name), workers) as (ours, peer):
         servers = [ours] + ([peer] if peer else [])
         for server in servers:
             server.client().create_bucket(Bucket=f"bench{server.pids[0]}")
-        print(f"\n| load | {' | '.join(s.name for s in servers)} | ratio |\n|---|{'---|' * (len(servers) + 1)}", flush=True)
+        print(f"\nOurs with {workers} worker{'s' * (workers > 1)}:\n")
+        print(f"| load | {' | '.join(s.name for s in servers)} | ratio |\n|---|{'---|' * (len(servers) + 1)}", flush=True)
         for title, (load, less_is_better) in LOADS.items():
             figures: list[Figure | None] = []
             for server in servers:
@@ -52,11 +54,15 @@ def run(suite: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=[])
+    parser.add_argument("--workers", type=int, nargs="+", default=sorted({1, os.cpu_count() or 1}),
+                        help="processes of ours; each number is a run of its own (default: one, and one per core)")
     for tool in ("wrk", "curl"):
         if shutil.which(tool) is None:
             sys.exit(f"make bench needs {tool}")
-    for suite in parser.parse_args().suites or list(SUITES):
-        run(suite)
+    arguments = parser.parse_args()
+    for suite in arguments.suites or list(SUITES):
+        for workers in arguments.workers:
+            run(suite, workers)
 
 
 main()

@@ -85,18 +85,28 @@ def start(stack: ExitStack, command: list[str], port: int, log: Path) -> subproc
     return process
 
 
+def worker_pids(supervisor: int, workers: int) -> list[int]:
+    """The processes of `rgw serve --workers N` that serve: one is the command itself, several are its children."""
+    if workers == 1:
+        return [supervisor]
+    for _ in range(600):
+        pids = [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
+        if len(pids) == workers:
+            return pids
+        time.sleep(0.05)
+    raise RuntimeError(f"{workers} workers were asked for, {len(pids)} run")
+
+
 @contextmanager
-def embedded_peers(folder: Path) -> Iterator[tuple[Peer, Peer | None]]:
+def embedded_peers(folder: Path, workers: int = 1) -> Iterator[tuple[Peer, Peer | None]]:
     """Ours on the embedded store, and rclone's S3 server on local files."""
     with ExitStack() as stack:
         port = free_port()
-        log = folder / "nano.log"
-        process = start(stack, [str(BIN / "rgw"), "nano", "--data", str(folder / "data"), "--listen", f"127.0.0.1:{port}"], port, log)
-        keys: dict[str, str] = {}
-        while len(keys) < 2:
-            keys = dict(re.findall(r"^(access key|secret key):\s+(\S+)$", log.read_text(), re.M))
-            time.sleep(0.05)
-        ours = Peer("pyrgw embedded", f"http://127.0.0.1:{port}", keys["access key"], keys["secret key"], [process.pid])
+        store = ["--data", str(folder / "data")]
+        process = start(stack, [str(BIN / "rgw"), "serve", *store, "--listen", f"127.0.0.1:{port}", "--workers", str(workers)], port, folder / "serve.log")
+        made = subprocess.run([str(BIN / "rgw-admin"), *store, "user", "create", "--uid", "bench", "--display-name", "Bench"], check=True, capture_output=True)
+        key = json.loads(made.stdout)["keys"][0]
+        ours = Peer("pyrgw embedded", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], worker_pids(process.pid, workers))
         rclone = shutil.which("rclone", path=f"{BIN}:{os.environ['PATH']}")
         if rclone is None:
             yield ours, None
@@ -118,7 +128,7 @@ class CephPeers:
 
 
 @contextmanager
-def ceph_gateways(folder: Path, conf: str = "", options: Sequence[str] = ()) -> Iterator[CephPeers]:
+def ceph_gateways(folder: Path, conf: str = "", options: Sequence[str] = (), workers: int = 1) -> Iterator[CephPeers]:
     """Both gateways at work. ``conf``: further lines of ceph.conf; ``options``: further arguments of `rgw serve`."""
     with ExitStack() as stack:
         cluster = CephCluster(folder / "ceph")
@@ -132,13 +142,14 @@ def ceph_gateways(folder: Path, conf: str = "", options: Sequence[str] = ()) -> 
         key = user["keys"][0]
         port = free_port()
         process = start(stack, [str(BIN / "rgw"), "serve", "--conf", str(cluster.conf), "--name", "client.admin", "--listen", f"127.0.0.1:{port}",
-                                *options], port, folder / "serve.log")
-        yield CephPeers(cluster, Peer("pyrgw on Ceph", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], [process.pid]),
+                                "--workers", str(workers), *options], port, folder / "serve.log")
+        pids = worker_pids(process.pid, workers)
+        yield CephPeers(cluster, Peer("pyrgw on Ceph", f"http://127.0.0.1:{port}", key["access_key"], key["secret_key"], pids),
                         Peer("radosgw", radosgw, key["access_key"], key["secret_key"], [pid]))
 
 
 @contextmanager
-def ceph_peers(folder: Path) -> Iterator[tuple[Peer, Peer]]:
+def ceph_peers(folder: Path, workers: int = 1) -> Iterator[tuple[Peer, Peer]]:
     """Ours and radosgw on one cluster."""
-    with ceph_gateways(folder) as peers:
+    with ceph_gateways(folder, workers=workers) as peers:
         yield peers.ours, peers.radosgw
