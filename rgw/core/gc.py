@@ -12,14 +12,15 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from rgw.core import queue_lock
 from rgw.core.background import BackgroundTask
-from rgw.formats import cls_gc, cls_lock, cls_refcount, cls_rgw, cls_version
+from rgw.formats import cls_gc, cls_refcount, cls_rgw, cls_version
 from rgw.formats.basics import ObjVersion
 from rgw.formats.gc import GcObj, GcObjChain, GcObjInfo
 from rgw.formats.index import ClsObjKey
 from rgw.formats.names import gc_shard
 from rgw.store import classes
-from rgw.store.errors import Busy, Cancelled, Exists, NotFound, NotSupported, PermissionDenied, StoreError
+from rgw.store.errors import Cancelled, Exists, NotFound, NotSupported, PermissionDenied, StoreError
 from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 Entries = list[GcObjInfo]
 
 _LOCK = "gc_process"
-_LONGEST_REST = 0.1  # seconds: on a busy machine, too, it comes to an end
+LONGEST_REST = 0.1  # seconds: on a busy machine, too, it comes to an end
 _QUEUE_VERSION = ObjVersion(ver=1, tag="")  # of a queue that is initialised
 
 
@@ -129,31 +130,14 @@ class GarbageCollector:
                 progress(f"queue {number} of {len(oids)}, {before + more:,} entries collected")
 
         for number, oid in enumerate(oids, 1):
-            if not await self._acquire(ioctx, oid):
+            if not await queue_lock.acquire(ioctx, oid, _LOCK, self._cookie, self._gateway.options.rgw_gc_processor_max_time):
                 continue
             try:
                 for source in (_Source(queue=False), _Source(queue=True)):
                     done += await self._drain(ioctx, oid, source, include_all, partial(tell, number, done))
             finally:
-                await self._release(ioctx, oid)
+                await queue_lock.release(ioctx, oid, _LOCK, self._cookie)
         return done
-
-    async def _acquire(self, ioctx: IoCtx, oid: str) -> bool:
-        request = cls_lock.LockOp(
-            name=_LOCK, type=cls_lock.EXCLUSIVE, cookie=self._cookie, tag="", description="",
-            duration=self._gateway.options.rgw_gc_processor_max_time * 1_000_000_000, flags=0,
-        )
-        try:
-            await ioctx.write(oid, WriteOp().call(classes.LOCK_LOCK(request)))
-        except (Busy, Exists):
-            return False
-        return True
-
-    async def _release(self, ioctx: IoCtx, oid: str) -> None:
-        try:
-            await ioctx.write(oid, WriteOp().call(classes.LOCK_UNLOCK(cls_lock.UnlockOp(name=_LOCK, cookie=self._cookie))))
-        except NotFound:
-            log.warning("the lock of %s expired while it was collected", oid)
 
     async def _drain(self, ioctx: IoCtx, oid: str, source: _Source, include_all: bool, tell: Callable[[int], None]) -> int:
         """Collects one queue, from its front; it stops at the first entry that fails, to be tried again next time.
@@ -184,7 +168,7 @@ class GarbageCollector:
         """Leaves the store and the event loop to requests, if any came since the last rest."""
         now, seen = monotonic(), self._gateway.requests
         if seen != self._seen:
-            await asyncio.sleep(min((now - self._resumed) * self._gateway.options.rgw_gc_rest, _LONGEST_REST))
+            await asyncio.sleep(min((now - self._resumed) * self._gateway.options.rgw_gc_rest, LONGEST_REST))
             self._seen = seen
         self._resumed = monotonic()
 

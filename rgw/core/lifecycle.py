@@ -14,17 +14,18 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from rgw.core import queue_lock
 from rgw.core.background import BackgroundTask
 from rgw.core.buckets import LC_XATTR
 from rgw.core.lc_bucket import BucketRun, Progress
 from rgw.core.lc_rules import Clock
 from rgw.errors import S3Error
-from rgw.formats import cls_lock, cls_rgw
+from rgw.formats import cls_rgw
 from rgw.formats.lifecycle import LifecycleConfiguration
 from rgw.formats.misc import LcEntry, LcHead
 from rgw.formats.names import lc_shard
 from rgw.store import classes
-from rgw.store.errors import Busy, Exists, NotFound, StoreError
+from rgw.store.errors import NotFound, StoreError
 from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ class Lifecycle:
         await self._gateway.buckets.set_attrs(bucket, {LC_XATTR: None})
         await self.forget(bucket)
 
+    async def enter_missing(self, bucket: Bucket) -> None:
+        """Enters a bucket in its queue that has rules but no entry there. Entries were lost in reshards of old releases of radosgw."""
+        if LC_XATTR not in bucket.attrs:
+            return
+        key = entry_key(bucket)
+        oid = self._oid(key)
+        async with self._locked(oid, wait=True) as ioctx:
+            if await self._get(ioctx, oid, key) is None:
+                await self._set(ioctx, oid, LcEntry(bucket=key, start_time=0, status=UNINITIAL))
+
     async def forget(self, bucket: Bucket) -> None:
         """Takes the bucket out of its queue."""
         key = entry_key(bucket)
@@ -94,26 +105,19 @@ class Lifecycle:
     async def _locked(self, oid: str, *, wait: bool) -> AsyncIterator[IoCtx]:
         """Holds a queue's lock. ``_Held`` if somebody else has it and ``wait`` is off; S3Error SlowDown if he does not let go."""
         async with self._own:
-            ioctx = await self._pool()
-            lock = cls_lock.LockOp(name=_LOCK, type=cls_lock.EXCLUSIVE, cookie=self._cookie, tag="", description="",
-                                   duration=self._gateway.options.rgw_lc_lock_max_time * 1_000_000_000, flags=0)
+            ioctx, seconds = await self._pool(), self._gateway.options.rgw_lc_lock_max_time
             for _ in range(_LOCK_TRIES):
-                try:
-                    await ioctx.write(oid, WriteOp().create().call(classes.LOCK_LOCK(lock)))
+                if await queue_lock.acquire(ioctx, oid, _LOCK, self._cookie, seconds):
                     break
-                except (Busy, Exists):
-                    if not wait:
-                        raise _Held from None
-                    await asyncio.sleep(_LOCK_RETRY)
+                if not wait:
+                    raise _Held
+                await asyncio.sleep(_LOCK_RETRY)
             else:
                 raise S3Error("SlowDown", "the lifecycle queue is locked")
             try:
                 yield ioctx
             finally:
-                try:
-                    await ioctx.write(oid, WriteOp().call(classes.LOCK_UNLOCK(cls_lock.UnlockOp(name=_LOCK, cookie=self._cookie))))
-                except NotFound:
-                    log.warning("the lock of %s expired while it was held", oid)
+                await queue_lock.release(ioctx, oid, _LOCK, self._cookie)
 
     @staticmethod
     async def _set(ioctx: IoCtx, oid: str, entry: LcEntry) -> None:

@@ -173,8 +173,17 @@ async def test_queue(gateway, bucket, user):
         held = LcEntry(bucket=entry_key(bucket), start_time=int(started), status=PROCESSING)
         await ioctx.write(lifecycle._oid(held.bucket), WriteOp().call(classes.LC_SET_ENTRY(LcEntryOp(entry=held))))
         assert await lifecycle.process(only=bucket) == taken
+    # an entry that was lost is put back, one that is there stays as it is
+    before = await entry_of(gateway, bucket)
+    await lifecycle.enter_missing(bucket)
+    assert await entry_of(gateway, bucket) == before
+    await lifecycle.forget(bucket)
+    await lifecycle.enter_missing(bucket)
+    assert await entry_of(gateway, bucket) == LcEntry(bucket=entry_key(bucket), start_time=0, status=UNINITIAL)
     await lifecycle.remove_config(bucket)
     assert await entry_of(gateway, bucket) is None and LC_XATTR not in bucket.attrs
+    await lifecycle.enter_missing(bucket)
+    assert await entry_of(gateway, bucket) is None
 
 
 async def test_whole_runs(gateway, user, private):
