@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -83,7 +83,8 @@ class CephCluster:
             "mon allow pool delete": "true", "mon data avail crit": 1, "mon max pg per osd": 1000,
             "osd pool default size": 1, "osd pool default min size": 1, "osd pool default pg num": 4,
             "osd pool default pg autoscale mode": "off",
-            "osd crush chooseleaf type": 0, "osd objectstore": "memstore", "memstore device bytes": "8G", "run dir": d,
+            "osd crush chooseleaf type": 0, "osd objectstore": "memstore", "osd fast shutdown": "false",  # a memstore saves when it is unmounted
+            "memstore device bytes": "8G", "run dir": d,
             "admin socket": f"{d}/$name.$pid.asok", "log file": f"{d}/$name.log", "pid file": f"{d}/$name.pid",
             "mon data": f"{d}/mon.$id", "mgr data": f"{d}/mgr.$id", "osd data": f"{d}/osd.$id",
         }
@@ -102,6 +103,10 @@ class CephCluster:
         self.run("ceph", "osd", "create")
         self.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", str(uuid.uuid4()))
         self.run("ceph", "osd", "crush", "add", "osd.0", "1.0", "host=h", "root=default")
+        self.start_osd()
+
+    def start_osd(self) -> None:
+        """Starts the OSD, with what it held when it was last ended."""
         self.spawn("osd", "ceph-osd", "-f", "-i", "0")
         self.wait("the OSD", "ceph", "osd", "stat", contains="1 up")
 
@@ -109,15 +114,16 @@ class CephCluster:
         granted = [word for kind, cap in caps.items() for word in ("--cap", kind, cap)]
         self.run("ceph-authtool", *flags, self.keyring, "--gen-key", "-n", name, *granted)
 
-    def start_radosgw(self, port: int | None = None) -> str:
-        """A radosgw beside it; its endpoint."""
+    def start_radosgw(self, port: int | None = None, options: Sequence[str] = ()) -> str:
+        """A radosgw beside it, with ``options`` like ``rgw_gc_obj_min_wait=1``; its endpoint."""
         self.radosgw_port = port or free_port()
         (self.folder / "rgw.peer").mkdir(exist_ok=True)
         with open(self.conf, "a") as conf:
-            conf.write(f"[client.rgw.peer]\nrgw frontends = beast port={self.radosgw_port} tcp_nodelay=1\nrgw data = {self.folder}/rgw.peer\n"
+            conf.write(f"[client.rgw.peer]\nrgw data = {self.folder}/rgw.peer\n"
                        "rgw crypt require ssl = false\nrgw crypt s3 kms backend = testing\n"
                        "rgw crypt s3 kms encryption keys = testkey-1=YmluCmJvb3N0CmJvb3N0LWJ1aWxkCmNlcGguY29uZgo=\n"
                        "rgw enable ops log = false\nrgw usage log tick interval = 1\ndebug rgw = 0\ndebug ms = 0\n")
+            conf.writelines(f"{option}\n" for option in options)
         return self.restart_radosgw()
 
     def restart_radosgw(self) -> str:
@@ -125,24 +131,32 @@ class CephCluster:
 
         It may take its watches back: one that is killed makes every change of metadata wait until they time out.
         """
-        running = self.daemons.pop("radosgw", None)
-        if running is not None:
-            running.terminate()
-            try:
-                running.wait(20)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
-        self.spawn("radosgw", "radosgw", "-f", "-n", "client.rgw.peer")
+        self.end("radosgw")
+        return self.run_radosgw("radosgw", self.radosgw_port)
+
+    def run_radosgw(self, name: str, port: int, *options: str) -> str:
+        """Starts a radosgw process with options like ``rgw_gc_processor_period=1``; its endpoint."""
+        self.spawn(name, "radosgw", "-f", "-n", "client.rgw.peer", f"--rgw_frontends=beast port={port} tcp_nodelay=1", *(f"--{o}" for o in options))
         deadline = time.monotonic() + 60
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.radosgw_port), 1).close()
-                return f"http://127.0.0.1:{self.radosgw_port}"
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return f"http://127.0.0.1:{port}"
             except OSError:
-                if self.daemons["radosgw"].poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"radosgw did not start; see {self.folder}/radosgw.out") from None
+                if self.daemons[name].poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"radosgw did not start; see {self.folder}/{name}.out") from None
                 time.sleep(0.1)
+
+    def end(self, name: str, seconds: float = 20) -> None:
+        """Ends a daemon, if it runs, and gives it time to clean up."""
+        running = self.daemons.pop(name, None)
+        if running is not None:
+            running.terminate()
+            try:
+                running.wait(seconds)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
 
     def add_storage_class(self, name: str, pool: str, compression: str = "", placement: str = "default-placement") -> None:
         """Gives the default zone a storage class. ``pool`` may name a namespace. Gateways see it when they start."""

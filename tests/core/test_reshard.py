@@ -548,6 +548,32 @@ async def test_a_change_of_the_bucket_during_the_reshard_stays(gateway, bucket):
     await settled(gateway, bucket, 7)
 
 
+async def test_a_gateway_that_was_not_told_yet(gateway, bucket):
+    """Between the switch and its notify: it lists the whole old index, and what it writes goes into the new one, which it lists from then on."""
+    names = await fill(gateway, bucket, 50)
+    second = await Gateway.open(gateway.cluster, gateway.options)
+    there, old_id = await second.buckets.get(bucket.name), bucket.bucket_id
+    announce, seen = gateway.metadata.announce, []
+
+    async def late(pool, oid):
+        if oid == bucket.name and not seen:
+            seen.append(oid)
+            assert await listed(second, await second.buckets.get(bucket.name)) == names
+            assert (await second.buckets.get(bucket.name)).bucket_id == old_id
+            await add(second, there, "new")
+            await remove(second, there, names.pop(0))
+            assert there.bucket_id != old_id
+            assert await listed(second, await second.buckets.get(bucket.name)) == [*names, "new"]
+        await announce(pool, oid)
+
+    gateway.metadata.announce = late
+    await gateway.resharder.reshard(bucket, 7)
+    await second.close()
+    assert seen
+    await settled(gateway, bucket, 7)
+    assert await listed(gateway, bucket) == [*names, "new"]
+
+
 async def test_a_bucket_deleted_meanwhile(gateway, user, private):
     bucket, _ = await gateway.buckets.create(f"b{secrets.token_hex(4)}", user, private)
     before = await all_shards(gateway, bucket)
@@ -752,3 +778,32 @@ async def test_a_silent_osd(request, gateway, bucket):
     await gateway.resharder.recover_all()
     await settled(gateway, bucket, shards)
     assert await listed(gateway, bucket) == names
+
+
+async def test_an_osd_that_is_restarted(request, gateway, bucket, monkeypatch):
+    """The store is gone for seconds in the middle of the copy: the reshard and a writer go on when it is back."""
+    if "ceph" not in request.node.name:
+        pytest.skip("an embedded store has no OSD")
+    osd = request.getfixturevalue("ceph_cluster")
+    names = await fill(gateway, bucket, 150)
+    back: list[asyncio.Future] = []
+
+    async def pause(self, oid) -> None:
+        if not back:
+            await asyncio.to_thread(osd.end, "osd", 60)
+            back.append(asyncio.ensure_future(asyncio.to_thread(osd.start_osd)))
+
+    async def write() -> None:
+        handle = await gateway.buckets.get(bucket.name)
+        while not (back and back[0].done()):
+            await add(gateway, handle, f"w{len(written):05d}")
+            written.append(f"w{len(written):05d}")
+
+    written: list[str] = []
+    monkeypatch.setattr(IndexCopy, "_pause", pause)
+    writer = asyncio.ensure_future(write())
+    await gateway.resharder.reshard(bucket, 7)
+    await back[0]
+    await writer
+    await settled(gateway, bucket, 7)
+    assert await listed(gateway, bucket) == [*names, *written] and written
