@@ -256,7 +256,7 @@ async def _was_replaced(gw: Gateway, upload: Upload, parts: list[Part]) -> bool:
     own = [part for part in parts if part.size and not part.by_reference]
     if not own:
         return False
-    ioctx = await gw.pool(places.tail_pool_name(gw, upload.placement))
+    ioctx = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement))
     try:
         await ioctx.read(upload.part_oid(own[0].prefix(upload), own[0].number), ReadOp().stat())
     except store_errors.NotFound:
@@ -291,7 +291,7 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
 
     ``indexed``: the parts may still stand in the index. Everything here can be repeated, as long as ``.meta``, which goes last, is there.
     """
-    pool = places.tail_pool_name(gw, upload.placement)
+    pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
     used: set[tuple[str, str]] = set()
     if manifest is not None:
         used = {(item.pool, item.oid) for item in gc_chain(tails(manifest), pool)}

@@ -104,7 +104,7 @@ async def copy(
         if itself and _same_class(gw, src, bucket, rule):
             return await _onto_itself(gw, src, bucket, key, raw, conditions)
         if src.manifest is None or not tails(src.manifest):
-            if src.size <= gw.options.rgw_max_chunk_size:
+            if src.size <= places.head_room(gw, bucket, places.tail_pool_name(gw, bucket, rule)):
                 return await _copy_small(gw, src, bucket, key, chosen, rule, conditions)
             return await _copy_data(gw, src, bucket, key, chosen, conditions)
         if not _same_class(gw, src, bucket, rule):
@@ -120,9 +120,8 @@ def _of_stored_form(name: str) -> bool:
 
 
 def _same_class(gw: Gateway, src: ObjectState, bucket: Bucket, rule: PlacementRule) -> bool:
-    if src.manifest is None:
-        return True
-    return places.manifest_pool_name(gw, src.bucket, src.manifest) == places.tail_pool_name(gw, rule)
+    held = places.head_pool_name(gw, src.bucket) if src.manifest is None else places.manifest_pool_name(gw, src.bucket, src.manifest)
+    return held == places.tail_pool_name(gw, bucket, rule)
 
 
 async def _onto_itself(

@@ -128,7 +128,7 @@ async def note_old_tail(gw: Gateway, state: ObjectState) -> AbstractContextManag
         return nullcontext()
     head = (places.head_pool_name(gw, state.bucket), state.head_oid, state.head_locator)
     pool = places.manifest_pool_name(gw, state.bucket, state.manifest)
-    intent = gw.intents.old_tail(state.bucket, state.key, head, pool, state.attrs[MANIFEST], state.tail_tag)
+    intent = gw.intents.tail(state.bucket, state.key, head, pool, state.attrs[MANIFEST], state.tail_tag)
     await intent.confirm()
     return intent
 

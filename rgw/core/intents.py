@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OBJECT = 1      # tails of an object whose head is not written yet
-TAIL = 2        # the tail of a head that is about to be replaced or removed
+TAIL = 2        # the tail of a head that is about to be replaced or removed, or moved to it
 REFERENCES = 3  # references on tails, for a head that is not written yet
 PART = 4        # a part of an upload, not recorded yet
 ENDING = 5      # an upload that is being completed (``number`` 0) or aborted (1) under the lock of cookie ``tag``
@@ -173,8 +173,11 @@ class Intents:
         """For tails ``prefix`` + number that will be ``key``'s, whose tail_tag will be ``tag``. ``instance``: the version; tails bear it too."""
         return self._new(replace(self._about(OBJECT, bucket, key, instance), pool=pool, prefixes=[prefix], window=self._window, tag=tag))
 
-    def old_tail(self, bucket: Bucket, key: str, head: tuple[str, str, str], pool: str, manifest: bytes, tag: str) -> OpenIntent:
-        """For the tail of a head (its pool, name, locator) that is about to go. ``manifest`` is the head's, as it is stored."""
+    def tail(self, bucket: Bucket, key: str, head: tuple[str, str, str], pool: str, manifest: bytes, tag: str) -> OpenIntent:
+        """For a tail that a head (its pool, name, locator) is about to lose or to get: the head has it while its tail_tag is ``tag``.
+
+        ``manifest`` is that of the head that has it, as it is stored.
+        """
         head_pool, head_oid, locator = head
         return self._new(replace(
             self._about(TAIL, bucket, key), head_pool=head_pool, head_oid=head_oid, head_locator=locator, pool=pool, manifest=manifest, tag=tag))

@@ -96,7 +96,7 @@ def _transition(rule: LcRule, item: Item, clock: Clock) -> tuple[int, str] | Non
     if item.delete_marker:
         return None
     group, since = (rule.transitions, item.mtime) if item.current else (rule.noncur_transitions, item.successor)
-    due = [each for each in group.values() if clock.due(each, since)]
+    due = [each for each in group.values() if clock.due(each, since) and item.newer >= int(each.newer_noncurrent or 0)]
     if not due:
         return None
     ranked = [(int(each.days), each.storage_class) if each.days else (2**40 + (parse_date(each.date) or 0), each.storage_class) for each in due]

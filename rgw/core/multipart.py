@@ -77,7 +77,7 @@ class Multipart:
     async def _create(self, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> str:
         gw = self._gw
         rule = PlacementRule(bucket.info.placement_rule.name, text(attrs.get(STORAGE_CLASS)))
-        places.tail_pool_name(gw, rule)  # refuses an unknown storage class before anything is written
+        places.tail_pool_name(gw, bucket, rule)  # refuses an unknown storage class before anything is written
         upload_id = f"2~{random_text(31)}"
         owner = AccessControlPolicy.decode(attrs[ACL]).owner if ACL in attrs else AclOwner(id=bucket.owner.text(), display_name="")
         pool = await places.extra_pool(gw, bucket)

@@ -57,7 +57,8 @@ async def copy_part(
         return await _really(gw, upload, number, src, offset, length, customer_key)
     found = [] if src.manifest is None or src.compression is not None else list(pieces(src.manifest, offset, length))
     limit = gw.options.rgw_part_copy_max_pieces
-    if src.manifest is None or all(piece.head for piece in found) or len(list(islice(pieces(src.manifest), limit + 1))) > limit:
+    if (src.manifest is None or all(piece.head for piece in found) or len(list(islice(pieces(src.manifest), limit + 1))) > limit
+            or places.manifest_pool_name(gw, src.bucket, src.manifest) != places.tail_pool_name(gw, upload.bucket, upload.placement)):
         return await _really(gw, upload, number, src, offset, length)
     if gw.options.rgw_part_copy_etag == "md5":
         digest = hashlib.md5(usedforsecurity=False)
@@ -155,7 +156,7 @@ async def _with_references(
     ]
     await intent.confirm()
     prefix, manifest, version, mtime, attrs = await _part_object(gw, upload, number, own, listed, length, etag, intent)
-    part_pool = places.tail_pool_name(gw, upload.placement)
+    part_pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
     ioctx = await gw.pool(part_pool)
     key = upload.part_key(prefix, number)
     change = await IndexChange.prepare(gw, upload.bucket, key, delete=False, tag=gw.new_tag())
@@ -194,7 +195,7 @@ async def _part_object(
     gw: Gateway, upload: Upload, number: int, own: bytes, shared: list[Piece], length: int, etag: str, intent: OpenIntent,
 ) -> tuple[str, ObjManifest, int, int, dict[str, bytes]]:
     """Writes the part's object. Returns its prefix, manifest, version, mtime and xattrs."""
-    pool = places.tail_pool_name(gw, upload.placement)
+    pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
     ioctx = await gw.pool(pool)
     mtime = time.time_ns()
     for prefix in intent.value.prefixes:

@@ -99,7 +99,7 @@ async def free_parts(gw: Gateway, upload: Upload, parts: list[Part], *, index: b
 
     References that a part holds on others' tails stay until the upload ends.
     """
-    pool = places.tail_pool_name(gw, upload.placement)
+    pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
     await enqueue_parts(gw, upload, parts, pool, f"{upload.upload_id}.{random_text(16)}")
     if index:
         for part in parts:
@@ -126,7 +126,7 @@ def part_intent(gw: Gateway, upload: Upload, number: int, prefixes: list[str]) -
     """The intent to write a part under one of the prefixes; its first object has to bear ``mark`` as MARK."""
     return gw.intents.part(
         upload.bucket, upload.key, upload.upload_id, (places.extra_pool_name(gw, upload.bucket), upload.meta_oid), number,
-        places.tail_pool_name(gw, upload.placement), prefixes)
+        places.tail_pool_name(gw, upload.bucket, upload.placement), prefixes)
 
 
 def _stripe(oid: str) -> int:
@@ -144,7 +144,7 @@ class PartWriter:
         self._upload = upload
         self._number = number
         self._prefix, self._other = upload.name, f"{upload.key}.{random_text(32)}"
-        self._pool = places.tail_pool_name(gw, upload.placement)
+        self._pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
         self._written: list[str] = []
         self._indexed = False
         self._kept = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rgw.core.manifest import pool_text
+from rgw.core.manifest import pool_text, tail_bucket
 from rgw.core.zone import ZoneError
 from rgw.errors import S3Error
 from rgw.formats.basics import PlacementRule
@@ -24,17 +24,26 @@ def bucket_rule(bucket: Bucket) -> PlacementRule:
     return PlacementRule(bucket.info.placement_rule.name, "")
 
 
-def tail_pool_name(gw: Gateway, rule: PlacementRule) -> str:
-    """The pool of a placement rule's storage class. S3Error InvalidStorageClass if the zone does not have it."""
+def tail_pool_name(gw: Gateway, bucket: Bucket, rule: PlacementRule) -> str:
+    """The pool of a placement rule's storage class; a pool of the bucket's own (as old releases gave) goes first.
+
+    S3Error InvalidStorageClass if the zone does not have the class.
+    """
     try:
-        return gw.zone.data_pool(rule)
+        found = gw.zone.data_pool(rule)
     except ZoneError as error:
         raise S3Error("InvalidStorageClass") from error
+    return pool_text(bucket.info.bucket.data_pool) or found
 
 
 def head_pool_name(gw: Gateway, bucket: Bucket) -> str:
     """The pool of object heads."""
     return pool_text(bucket.info.bucket.data_pool) or gw.zone.data_pool(bucket_rule(bucket))
+
+
+def head_room(gw: Gateway, bucket: Bucket, pool: str) -> int:
+    """Most bytes of an object with its tail in ``pool`` that its head holds: none where that is not the heads' pool, as with radosgw."""
+    return gw.options.rgw_max_chunk_size if pool == head_pool_name(gw, bucket) else 0
 
 
 def extra_pool_name(gw: Gateway, bucket: Bucket) -> str:
@@ -45,7 +54,7 @@ def extra_pool_name(gw: Gateway, bucket: Bucket) -> str:
 def manifest_pool_name(gw: Gateway, bucket: Bucket, manifest: ObjManifest) -> str:
     """The pool of a manifest's tails where its pieces name none."""
     rule = manifest.tail_placement
-    return gw.zone.data_pool(rule) if rule.name else head_pool_name(gw, bucket)
+    return pool_text(tail_bucket(manifest).data_pool) or (gw.zone.data_pool(rule) if rule.name else head_pool_name(gw, bucket))
 
 
 async def head_pool(gw: Gateway, bucket: Bucket) -> IoCtx:

@@ -53,7 +53,7 @@ async def of_upload(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> li
     found: dict[RadosObject, None] = {}
     try:
         upload = await load_upload(gw, bucket, key, upload_id)
-        pool = places.tail_pool_name(gw, upload.placement)
+        pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
         parts, _, _ = await read_parts(upload)
         for part in parts:
             if part.by_reference:

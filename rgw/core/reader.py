@@ -78,7 +78,7 @@ async def read(gw: Gateway, state: ObjectState, offset: int = 0, length: int | N
     elif compression is not None:
         stored = _decompressed(gw, state, compression, offset, end)
     else:
-        stored = _read_stored(gw, state, offset, end)
+        stored = read_stored(gw, state, offset, end)
     async with aclosing(stored):
         async for data in stored:
             yield data
@@ -91,7 +91,7 @@ async def _decompressed(gw: Gateway, state: ObjectState, info: CompressionInfo, 
         return
     held = bytearray()
     last = blocks[-1][0]
-    async with aclosing(_read_stored(gw, state, blocks[0][0].new_ofs, last.new_ofs + last.len)) as stored:
+    async with aclosing(read_stored(gw, state, blocks[0][0].new_ofs, last.new_ofs + last.len)) as stored:
         for block, size in blocks:
             while len(held) < block.len:
                 held += await anext(stored)
@@ -112,7 +112,7 @@ async def _decrypted(gw: Gateway, state: ObjectState, key: CustomerKey, offset: 
     until = min(until, end + (last - end) % CHUNK)
     upcoming = iter(found[1:])
     held = b""
-    async with aclosing(_read_stored(gw, state, at, until)) as stored:
+    async with aclosing(read_stored(gw, state, at, until)) as stored:
         async for data in stored:
             held = held + data if held else data
             while held:
@@ -128,13 +128,8 @@ async def _decrypted(gw: Gateway, state: ObjectState, key: CustomerKey, offset: 
                     start, stop = next(upcoming, (at, until))
 
 
-def read_stored(gw: Gateway, state: ObjectState) -> AsyncGenerator[bytes, None]:
-    """The object's bytes as RADOS holds them."""
-    return _read_stored(gw, state, 0, state.stored_size)
-
-
-async def _read_stored(gw: Gateway, state: ObjectState, offset: int, end: int) -> AsyncGenerator[bytes, None]:
-    """The bytes ``[offset, end)`` as RADOS holds them."""
+async def read_stored(gw: Gateway, state: ObjectState, offset: int, end: int) -> AsyncGenerator[bytes, None]:
+    """Yields the bytes ``[offset, end)`` as RADOS holds them. ObjectChanged in mid-way."""
     if offset >= end:
         return
     chunk = gw.options.rgw_max_chunk_size

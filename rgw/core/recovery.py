@@ -173,7 +173,7 @@ class Recovery:
         await self._free(intent, found, intent.tag)
 
     async def _undo_tail(self, intent: Intent) -> None:
-        """The tail that a head was about to lose, or the references that it was about to gain."""
+        """The tail that a head was about to lose or to get, or the references that it was about to gain."""
         state = await _xattrs(await self._gateway.pool(intent.head_pool), intent.head_oid, intent.head_locator)
         if state is not None and state.get(TAIL_TAG, b"").decode("utf-8", "surrogateescape") == intent.tag:
             return

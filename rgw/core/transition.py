@@ -5,6 +5,9 @@ Key, version, ETag and time stay; the old tail goes to the garbage collector, si
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rgw.core import olh, places
@@ -14,7 +17,7 @@ from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta, free_tail, note_old_tail
 from rgw.core.index import IndexKey
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import plain_manifest
+from rgw.core.manifest import part_ranges, plain_manifest, stripe_name
 from rgw.core.reader import ObjectChanged, read, read_stored
 from rgw.core.state import COMPRESSION, IDTAG, MANIFEST, OLH_PREFIX, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, format_parts, with_nul
 from rgw.core.stripes import StripeSink
@@ -35,10 +38,10 @@ STANDARD = "STANDARD"
 async def change_class(gw: Gateway, state: ObjectState, storage_class: str) -> None:
     """S3Error InvalidStorageClass if the zone does not have it, OperationAborted if the object changes meanwhile.
 
-    Encrypted bytes move as they are. NotImplemented for what was encrypted in parts: the new manifest could not tell them.
+    Encrypted bytes move as they are; NotImplemented where they are compressed too, or the manifest cannot tell in which parts they are encrypted.
     """
-    if state.encrypted and len(streams(state.manifest, state.size)) > 1:
-        raise S3Error("NotImplemented", "Objects that were encrypted in parts cannot be moved to another storage class.")
+    if state.encrypted and state.compression is not None:
+        raise S3Error("NotImplemented", "What is stored compressed and encrypted cannot be moved to another storage class.")
     await uncancelled(_Move(gw, state, storage_class).run())
 
 
@@ -50,12 +53,12 @@ class _Move:
         self._state = state
         self._class = storage_class
         self._rule = PlacementRule(state.bucket.info.placement_rule.name, "" if storage_class == STANDARD else storage_class)
-        self._pool = places.tail_pool_name(gw, self._rule)
-        # The head stays in its pool; where the class has another one, no bytes stay with it.
-        self._head_room = gw.options.rgw_max_chunk_size if self._pool == places.head_pool_name(gw, state.bucket) else 0
-        self._prefix = f".{random_text(31)}_"
+        self._pool = places.tail_pool_name(gw, state.bucket, self._rule)
+        self._head_room = places.head_room(gw, state.bucket, self._pool)
         self._tag = gw.new_tag()
-        self._intent = gw.intents.tails(state.bucket, state.key, self._pool, self._prefix, with_nul(self._tag).decode(), state.instance)
+        self._manifest = self._new_manifest()
+        head = (places.head_pool_name(gw, state.bucket), state.head_oid, state.head_locator)
+        self._intent = gw.intents.tail(state.bucket, state.key, head, self._pool, self._manifest.encode(), with_nul(self._tag).decode())
         self._head = b""
         self._tails: list[str] = []
         self._switched = False
@@ -73,37 +76,52 @@ class _Move:
                 with self._intent:
                     await remove_objects(self._gw, self._pool, self._tails)
 
-    async def _put(self, number: int, data: bytes) -> None:
-        if self._head_room and number == 0:
-            self._head = data
-            return
-        oid = names.raw_name(self._state.bucket.marker, f"{self._prefix}{number}", self._state.instance, "shadow")
-        self._tails.append(oid)
-        await self._intent.confirm()
-        await (await self._gw.pool(self._pool)).write(oid, WriteOp().write_full(data))
+    def _new_manifest(self) -> ObjManifest:
+        """A plain object's; of one that was encrypted in parts, which its manifest alone tells, that of the same parts in other RADOS objects."""
+        state, stripe = self._state, self._gw.options.rgw_obj_stripe_size
+        if state.manifest is None or not state.encrypted or len(streams(state.manifest, state.size)) == 1:
+            return plain_manifest(state.obj, state.size, min(state.size, self._head_room), self._head_room, stripe, f".{random_text(31)}_", self._rule,
+                                  places.bucket_rule(state.bucket))
+        rules = {start: replace(rule, stripe_max_size=stripe, override_prefix="") for start, rule in state.manifest.rules.items()}
+        return replace(state.manifest, obj=state.obj, prefix=f"{state.key}.{random_text(32)}", rules=rules, tail_bucket=None, tail_instance=None,
+                       tail_placement=self._rule)
 
     async def _write_tails(self) -> None:
-        if not self._state.size:
-            return
+        gw, state = self._gw, self._state
+        parts = part_ranges(self._manifest)
+        if parts is not None:
+            for number, offset, size in parts:
+                await self._write_stripes(number, read_stored(gw, state, offset, offset + size))
+        elif state.size:
+            await self._write_stripes(0, read_stored(gw, state, 0, state.size) if state.encrypted else read(gw, state))
+
+    async def _write_stripes(self, part: int, source: AsyncIterator[bytes]) -> None:
+        """``part`` 0: all there is."""
         options = self._gw.options
-        stripe = options.rgw_obj_stripe_size
-        sink = StripeSink(self._head_room or stripe, stripe, options.rgw_put_obj_min_window_size, self._put, self._gw.body_memory)
+        stripe, room = options.rgw_obj_stripe_size, 0 if part else self._head_room
+        sink = StripeSink(room or stripe, stripe, options.rgw_put_obj_min_window_size, partial(self._put, part), self._gw.body_memory)
         try:
-            async for data in read_stored(self._gw, self._state) if self._state.encrypted else read(self._gw, self._state):
+            async for data in source:
                 await sink.write(data)
             await sink.finish()
         finally:
             await sink.settle()
 
-    def _manifest(self) -> ObjManifest:
-        return plain_manifest(self._state.obj, self._state.size, len(self._head), self._head_room, self._gw.options.rgw_obj_stripe_size,
-                              self._prefix, self._rule, places.bucket_rule(self._state.bucket))
+    async def _put(self, part: int, number: int, data: bytes) -> None:
+        if self._manifest.head_size and number == 0:
+            self._head = data
+            return
+        namespace, name = stripe_name(self._manifest.prefix, part, number)
+        oid = names.raw_name(self._state.bucket.marker, name, self._state.instance, namespace)
+        self._tails.append(oid)
+        await self._intent.confirm()
+        await (await self._gw.pool(self._pool)).write(oid, WriteOp().write_full(data))
 
     async def _switch(self) -> None:
         """Changes the head and its index entry over. S3Error OperationAborted if the head is not the one that was read."""
         state, idtag = self._state, with_nul(self._tag)
         kept = {name: value for name, value in state.attrs.items() if not name.startswith(OLH_PREFIX)}  # those change on their own
-        attrs = {**kept, IDTAG: idtag, TAIL_TAG: idtag, MANIFEST: self._manifest().encode(), STORAGE_CLASS: self._class.encode()}
+        attrs = {**kept, IDTAG: idtag, TAIL_TAG: idtag, MANIFEST: self._manifest.encode(), STORAGE_CLASS: self._class.encode()}
         if state.parts:
             attrs[PARTS] = format_parts([(number, size) for number, _, size in state.parts])
         op = WriteOp(mtime=state.mtime).assert_exists().cmpxattr(IDTAG, state.idtag).write_full(self._head)

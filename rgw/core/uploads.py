@@ -206,7 +206,7 @@ async def _add_sums(upload: Upload, parts: list[Part]) -> None:
 
 async def part_pieces(gw: Gateway, upload: Upload, part: Part) -> list[Piece]:
     """Where a part's bytes lie, offsets from the part's start, pools named. For a part by reference its own object tells."""
-    pool = places.tail_pool_name(gw, upload.placement)
+    pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
     manifest = part.manifest
     if part.by_reference:
         ioctx = await gw.pool(pool)

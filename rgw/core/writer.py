@@ -56,7 +56,7 @@ class ObjectWriter:
         self._attrs = attrs | encryption.attributes(customer_key)
         self._customer_key = customer_key
         self._rule = PlacementRule(bucket.info.placement_rule.name, text(attrs.get(STORAGE_CLASS)))
-        self._pool = places.tail_pool_name(gw, self._rule)
+        self._pool = places.tail_pool_name(gw, bucket, self._rule)
         self._prefix = f".{random_text(31)}_"
         self._instance = new_instance(bucket)
         self._head = b""
@@ -64,25 +64,25 @@ class ObjectWriter:
         self._keep = False
         self._tag = gw.new_tag()
         self._intent: OpenIntent | None = None  # an object that fits into its head needs none
-        options = gw.options
-        self._head_room, self._stripe = options.rgw_max_chunk_size, options.rgw_obj_stripe_size
+        self._stripe = gw.options.rgw_obj_stripe_size
+        self._head_room = places.head_room(gw, bucket, self._pool)
+        self._first = self._head_room or self._stripe  # of a head without room stripe 0 is a tail
         if customer_key is not None:
-            encryption.require_stripes([self._head_room, self._stripe])
-        self._sink = StripeSink(self._head_room, self._stripe, options.rgw_put_obj_min_window_size, self._put, gw.body_memory)
+            encryption.require_stripes([self._first, self._stripe])
+        self._sink = StripeSink(self._first, self._stripe, gw.options.rgw_put_obj_min_window_size, self._put, gw.body_memory)
 
     async def _put(self, number: int, data: bytes) -> None:
-        if number == 0:
-            self._head = await self._stored(data, 0)
-            if self._sink.size > len(data):  # a tail follows: its intent becomes durable while more of the body arrives
-                tag = with_nul(self._tag).decode()
-                self._intent = self._gw.intents.tails(self._bucket, self._key, self._pool, self._prefix, tag, self._instance)
-                self._intent.begin()
+        if number == 0 and self._sink.size > self._head_room:  # there are tails: their intent becomes durable while more of the body arrives
+            tag = with_nul(self._tag).decode()
+            self._intent = self._gw.intents.tails(self._bucket, self._key, self._pool, self._prefix, tag, self._instance)
+            self._intent.begin()
+        data = await self._stored(data, self._first + (number - 1) * self._stripe if number else 0)
+        if self._intent is None or (number == 0 and self._head_room):
+            self._head = data
             return
         oid = names.raw_name(self._bucket.marker, f"{self._prefix}{number}", self._instance, "shadow")
         self._tails.append(oid)
-        data = await self._stored(data, self._head_room + (number - 1) * self._stripe)
         ioctx = await self._gw.pool(self._pool)
-        assert self._intent is not None
         await self._intent.confirm()
         writing = ioctx.write(oid, WriteOp().write_full(data))
         del data  # the store holds it for as long as it needs it
@@ -107,12 +107,9 @@ class ObjectWriter:
         return await uncancelled(self._complete(etag, attrs, conditions))
 
     async def _complete(self, etag: str, attrs: dict[str, bytes] | None, conditions: Conditions | None) -> ObjectState:
-        options = self._gw.options
         obj = Obj(self._bucket.info.bucket, "", self._key, self._instance)
         manifest = plain_manifest(
-            obj, self._sink.size, len(self._head), options.rgw_max_chunk_size, options.rgw_obj_stripe_size, self._prefix, self._rule,
-            places.bucket_rule(self._bucket),
-        )
+            obj, self._sink.size, len(self._head), self._head_room, self._stripe, self._prefix, self._rule, places.bucket_rule(self._bucket))
         merged = {**self._attrs, **(attrs or {}), ETAG: etag.encode()}
         write = HeadWrite(self._bucket, self._key, merged, manifest, self._head, conditions=conditions, tag=self._tag, intent=self._intent,
                           instance=self._instance)

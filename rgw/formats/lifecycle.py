@@ -1,7 +1,8 @@
 """Lifecycle configurations, the xattr ``user.rgw.lc`` of a bucket instance (formats page 3.8). Source: rgw_lc.h of Ceph Pacific and Squid.
 
 Sizes and counts of newer versions came after Pacific, whose radosgw would skip them and so expire what a rule spares. Where a rule has
-them, their structure is written with a compat version that Pacific refuses: it then leaves the whole bucket alone.
+them, their structure is written with a compat version that Pacific refuses: it then leaves the whole bucket alone. No release of Ceph has
+the count of a transition: its structure is version 2 here alone, and every radosgw refuses it.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ class LcExpiration(Struct):
         return bool(self.days or self.date or self.newer_noncurrent)
 
 
-@struct(1, 1)
+@struct(2, 1)
 class LcTransition(Struct):
     """LCTransition."""
 
     days: str = f(STR)
     date: str = f(STR)
     storage_class: str = f(STR)
+    newer_noncurrent: str = f(STR, since=2)
 
 
 @struct(4, 1)
@@ -59,6 +61,14 @@ def _enc_expiration(out: bytearray, o: LcExpiration) -> None:
         _write(out, 3, 2, known)
 
 
+def _enc_transition(out: bytearray, o: LcTransition) -> None:
+    known: list[tuple[object, object]] = [(STR, o.days), (STR, o.date), (STR, o.storage_class)]
+    if o.newer_noncurrent:
+        _write(out, 2, 2, [*known, (STR, o.newer_noncurrent)])
+    else:
+        _write(out, 1, 1, known)
+
+
 def _enc_filter(out: bytearray, o: LcFilter) -> None:
     known: list[tuple[object, object]] = [(STR, o.prefix), (ObjTags, o.tags)]
     if o.flags or o.size_gt or o.size_lt:
@@ -68,6 +78,7 @@ def _enc_filter(out: bytearray, o: LcFilter) -> None:
 
 
 LcExpiration._enc = staticmethod(_enc_expiration)  # type: ignore[assignment]  # two forms each, as told above
+LcTransition._enc = staticmethod(_enc_transition)  # type: ignore[assignment]
 LcFilter._enc = staticmethod(_enc_filter)  # type: ignore[assignment]
 
 

@@ -77,7 +77,7 @@ def _filter(node: Any) -> LcFilter:
     return found
 
 
-def _transitions(req: Request, nodes: list[Any], days: str, dated: bool) -> dict[str, LcTransition]:
+def _transitions(req: Request, nodes: list[Any], days: str, current: bool) -> dict[str, LcTransition]:
     found: dict[str, LcTransition] = {}
     for node in nodes:
         storage_class = (node.findtext("StorageClass") or "").strip()
@@ -86,12 +86,11 @@ def _transitions(req: Request, nodes: list[Any], days: str, dated: bool) -> dict
         except ZoneError:
             raise S3Error("InvalidArgument", "'StorageClass' is not a storage class of this zone", ArgumentName="StorageClass",
                           ArgumentValue=storage_class) from None
-        if node.find("NewerNoncurrentVersions") is not None:
-            raise S3Error("NotImplemented", "NewerNoncurrentVersions of transitions is not implemented.")
-        when, date = _when(node, days, 0) if dated else (_number(node, days, 0, _MOST_DAYS), "")
-        if storage_class in found or not (when or date):
+        when, date = _when(node, days, 0) if current else (_number(node, days, 0, _MOST_DAYS), "")
+        newer = _number(node, "NewerNoncurrentVersions", 1, _MOST_NEWER)
+        if storage_class in found or not (when or date) or (current and newer):
             raise S3Error("MalformedXML")
-        found[storage_class] = LcTransition(when, date, storage_class)
+        found[storage_class] = LcTransition(when, date, storage_class, newer)
     return found
 
 
@@ -168,7 +167,7 @@ def _filter_document(found: LcFilter) -> tuple[str, Any]:
 
 def _rule_document(rule: LcRule) -> tuple[str, Any]:
     def when(found: LcExpiration | LcTransition, days: str) -> list[tuple[str, Any]]:
-        return [(days, found.days or None), ("Date", found.date or None)]
+        return [(days, found.days or None), ("Date", found.date or None), ("NewerNoncurrentVersions", found.newer_noncurrent or None)]
 
     rows: list[tuple[str, Any]] = [("ID", rule.id)]
     chosen = rule.filter.prefix or rule.filter.tags.tags or rule.filter.size_gt or rule.filter.size_lt
@@ -179,8 +178,7 @@ def _rule_document(rule: LcRule) -> tuple[str, Any]:
     elif rule.dm_expiration:
         rows.append(("Expiration", [("ExpiredObjectDeleteMarker", True)]))
     if rule.noncur_expiration.given:
-        newer = rule.noncur_expiration.newer_noncurrent or None
-        rows.append(("NoncurrentVersionExpiration", [("NoncurrentDays", rule.noncur_expiration.days), ("NewerNoncurrentVersions", newer)]))
+        rows.append(("NoncurrentVersionExpiration", when(rule.noncur_expiration, "NoncurrentDays")))
     if rule.mp_expiration.given:
         rows.append(("AbortIncompleteMultipartUpload", [("DaysAfterInitiation", rule.mp_expiration.days)]))
     for name, days, group in (("Transition", "Days", rule.transitions), ("NoncurrentVersionTransition", "NoncurrentDays", rule.noncur_transitions)):

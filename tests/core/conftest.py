@@ -7,8 +7,11 @@ import pytest
 from rgw.core.gateway import Gateway
 from rgw.core.index import OP_ADD, IndexKey
 from rgw.core.options import Options
+from rgw.core.purge import purge_bucket
 from rgw.formats.acl import AccessControlPolicy
+from rgw.formats.basics import Pool
 from rgw.formats.index import DirEntryMeta
+from rgw.formats.zone import ZoneStorageClass
 
 
 @pytest.fixture
@@ -39,6 +42,26 @@ async def bucket(gateway, user, private):
     made, created = await gateway.buckets.create(f"b{secrets.token_hex(4)}", user, private)
     assert created
     return made
+
+
+@pytest.fixture
+async def cold(cluster, options, user):
+    """A gateway whose zone has a storage class COLD with a place of its own, and another one without."""
+    gateway = await Gateway.open(cluster, options)
+    await add_classes(gateway)
+    yield gateway
+    for entry in (await gateway.buckets.list(user))[0]:  # no other gateway knows the class, so that nothing may stay in it
+        await purge_bucket(gateway, await gateway.buckets.get(entry.bucket.name))
+    await gateway.close()
+
+
+async def add_classes(gateway) -> None:
+    """Teaches one gateway the classes COLD and SAME."""
+    placement = gateway.zone.params.placement_pools["default-placement"]
+    data = placement.storage_classes["STANDARD"].data_pool
+    placement.storage_classes["COLD"] = ZoneStorageClass(data_pool=Pool(data.name, "cold"))
+    placement.storage_classes["SAME"] = ZoneStorageClass(data_pool=data)
+    await gateway.pool(Pool(data.name, "cold"))
 
 
 @pytest.fixture

@@ -60,6 +60,16 @@ async def census(gateway, bucket) -> set[str]:
     return found
 
 
+async def spread(gateway, bucket) -> dict[str, int]:
+    """How many RADOS objects of the bucket lie in each namespace of the data pool."""
+    found = {"cold": 0, "": 0}
+    ioctx = await gateway.cluster.open_pool(gateway.zone.data_pool(bucket.placement), ALL_NAMESPACES)
+    async for item in ioctx.list_objects():
+        if item.name.startswith(bucket.marker + "_"):
+            found[item.namespace] += 1
+    return found
+
+
 async def index_keys(gateway, bucket) -> set[str]:
     """Every key of the bucket's index."""
     from rgw.core.index import shard_names

@@ -100,7 +100,8 @@ async def _code(awaitable) -> str:
 
 
 async def _raw(gateway, bucket, key) -> bytes:
-    return b"".join([data async for data in reader.read_stored(gateway, await gateway.objects.head(bucket, key))])
+    state = await gateway.objects.head(bucket, key)
+    return b"".join([data async for data in reader.read_stored(gateway, state, 0, state.stored_size)])
 
 
 RANGES = [(0, 1), (1, 15), (15, 2), (CHUNK - 1, 2), (CHUNK, CHUNK), (3 * CHUNK + 5, 17), (STRIPE, 100), (STRIPE - 3, 2 * STRIPE), (7, 10**9)]
@@ -128,8 +129,8 @@ async def test_a_range_reads_only_its_chunks(gateway, bucket, user, monkeypatch)
     data = body(5 * STRIPE)
     await _put(gateway, bucket, "k", data, user, KEY)
     asked = []
-    really = reader._read_stored
-    monkeypatch.setattr(reader, "_read_stored", lambda gw, state, start, end: asked.append((start, end)) or really(gw, state, start, end))
+    really = reader.read_stored
+    monkeypatch.setattr(reader, "read_stored", lambda gw, state, start, end: asked.append((start, end)) or really(gw, state, start, end))
     for offset, length in [(2 * STRIPE + 5, 10), (CHUNK - 1, 2), (len(data) - 1, 1)]:
         assert await _read(gateway, bucket, "k", KEY, offset, length) == data[offset:offset + length]
     assert asked == [(2 * STRIPE, 2 * STRIPE + CHUNK), (0, 2 * CHUNK), (len(data) - CHUNK, len(data))]
@@ -196,7 +197,12 @@ async def test_multipart(gateway, bucket, user):
     state.unlock(KEY)
     assert (await gateway.objects.copy(state, bucket, "copy", owner=user, customer_key=OTHER)).size == len(whole)
     assert await _read(gateway, bucket, "copy", OTHER, 5, 10**6) == whole[5:]
-    assert await _code(transition.change_class(gateway, state, "STANDARD")) == "NotImplemented"
+    await transition.change_class(gateway, state, "STANDARD")  # into the same pool: the parts stay what they are
+    await transition.change_class(gateway, await gateway.objects.head(bucket, "m"), "STANDARD")
+    assert await _raw(gateway, bucket, "m") == b"".join(KEY.encrypt(data, 0) for data in parts)
+    assert [size for _, _, size in (await gateway.objects.head(bucket, "m")).parts] == SIZES
+    for offset, length in [(0, 10**6), *((at - 1, 2) for at in borders[1:])]:
+        assert await _read(gateway, bucket, "m", KEY, offset, length) == whole[offset:offset + length]
     for key in ("source", "m", "copy"):
         await gateway.objects.delete(bucket, key)
     await collect(gateway)

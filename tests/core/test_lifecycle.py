@@ -15,18 +15,16 @@ from rgw.core.lc_bucket import BucketRun
 from rgw.core.lc_rules import EXPIRE, Clock, Item, action, common_prefixes, fits, tagged
 from rgw.core.lifecycle import COMPLETE, FAILED, LC_XATTR, PROCESSING, UNINITIAL, entry_key
 from rgw.core.options import Options
-from rgw.core.purge import purge_bucket
 from rgw.core.state import OLH_PENDING
 from rgw.formats.acl import AccessControlPolicy
-from rgw.formats.basics import ObjTags, Pool
+from rgw.formats.basics import ObjTags
 from rgw.formats.cls_rgw import LcEntryOp, LcPutHeadOp
 from rgw.formats.lifecycle import LcExpiration, LcFilter, LcRule, LcTransition, LifecycleConfiguration
 from rgw.formats.misc import LcEntry, LcHead
 from rgw.formats.obj import ObjectLegalHold, ObjectRetention
-from rgw.formats.zone import ZoneStorageClass
 from rgw.store import classes
-from rgw.store.interface import ALL_NAMESPACES, WriteOp
-from tests.core.helpers import MIB, body, census, collect, completed, fetch, new_upload, put, upload_part
+from rgw.store.interface import WriteOp
+from tests.core.helpers import MIB, body, census, collect, completed, fetch, new_upload, put, spread, upload_part
 
 DAY = 86400
 NS = 1_000_000_000
@@ -66,6 +64,10 @@ def at(day: int) -> int:
     ([rule(transitions={"C": LcTransition("1", "", "C"), "D": LcTransition("3", "", "D")})], Item("k", "", at(9), 1, "C"), "D"),
     ([rule(transitions={"C": LcTransition("1", "", "C"), "D": LcTransition("30", "", "D")})], Item("k", "", at(9), 1), "C"),
     ([rule(noncur_transitions={"C": LcTransition("1", "", "C")})], Item("k", "v", at(9), 1, current=False, successor=at(9)), "C"),
+    ([rule(noncur_transitions={"C": LcTransition("1", "", "C", "2")})], Item("k", "v", at(9), 1, current=False, successor=at(9), newer=1), None),
+    ([rule(noncur_transitions={"C": LcTransition("1", "", "C", "2")})], Item("k", "v", at(9), 1, current=False, successor=at(9), newer=2), "C"),
+    ([rule(noncur_transitions={"C": LcTransition("1", "", "C"), "D": LcTransition("2", "", "D", "1")})],
+     Item("k", "v", at(9), 1, current=False, successor=at(9)), "C"),  # the further step is not due for the newest one
     ([rule(transitions={"C": LcTransition("1", "", "C")}), rule(expiration=days(2))], Item("k", "", at(9), 1), EXPIRE),
 ])
 def test_actions(rules, item, wanted):
@@ -284,21 +286,6 @@ async def test_tenants(gateway):
     await gateway.buckets.delete(made[1])
 
 
-@pytest.fixture
-async def cold(cluster, options, user):
-    """A gateway whose zone has a storage class COLD with a place of its own, and another one without."""
-    gateway = await Gateway.open(cluster, options)
-    placement = gateway.zone.params.placement_pools["default-placement"]
-    data = placement.storage_classes["STANDARD"].data_pool
-    placement.storage_classes["COLD"] = ZoneStorageClass(data_pool=Pool(data.name, "cold"))
-    placement.storage_classes["SAME"] = ZoneStorageClass(data_pool=data)
-    await gateway.pool(Pool(data.name, "cold"))
-    yield gateway
-    for entry in (await gateway.buckets.list(user))[0]:  # no other gateway knows the class, so that nothing may stay in it
-        await purge_bucket(gateway, await gateway.buckets.get(entry.bucket.name))
-    await gateway.close()
-
-
 @pytest.mark.parametrize("size", [0, 10, 4 * MIB, 4 * MIB + 1, 9 * MIB])
 async def test_transitions(cold, user, private, size):
     """Bytes, ETag, metadata and time stay; the bytes are where the class has them; the old ones go."""
@@ -322,16 +309,6 @@ async def test_transitions(cold, user, private, size):
     await cold.objects.delete(bucket, "k")
     await collect(cold)
     assert await spread(cold, bucket) == {"cold": 0, "": 0}
-
-
-async def spread(gateway, bucket) -> dict[str, int]:
-    """How many RADOS objects of the bucket lie in each namespace of the data pool."""
-    found = {"cold": 0, "": 0}
-    ioctx = await gateway.cluster.open_pool(gateway.zone.data_pool(bucket.placement), ALL_NAMESPACES)
-    async for item in ioctx.list_objects():
-        if item.name.startswith(bucket.marker + "_"):
-            found[item.namespace] += 1
-    return found
 
 
 async def test_moves_of_what_changes(cold, user, private, monkeypatch):
@@ -390,8 +367,12 @@ async def test_noncurrent_versions(cold, versioned, user, monkeypatch):
     run = await later(cold, versioned, rule(noncur_expiration=days(3, "2")))
     assert run.done == {"versions removed": 2}
     assert await versions(cold, versioned) == [("k", etags[4]), ("k", etags[3]), ("k", etags[2]), ("other", other)]
+    run = await later(cold, versioned, rule(noncur_transitions={"COLD": LcTransition("1", "", "COLD", "1")}))
+    assert run.done == {"moved to COLD": 1}
+    page = (await cold.listing.versions(versioned)).entries
+    assert [entry.storage_class for entry in page] == ["", "", "COLD", ""]  # the newest of those that are no longer current stays
     run = await later(cold, versioned, rule(noncur_transitions={"COLD": LcTransition("1", "", "COLD")}))
-    assert run.done == {"moved to COLD": 2}
+    assert run.done == {"moved to COLD": 1}
     page = (await cold.listing.versions(versioned)).entries
     assert [entry.storage_class for entry in page] == ["", "COLD", "COLD", ""]
     old = await cold.objects.get(versioned, "k", page[1].instance)

@@ -13,16 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from rgw.core.encryption import CustomerKey
 from rgw.core.gateway import Gateway
+from rgw.core.multipart import CompletedPart
 from rgw.core.options import Options
 from rgw.formats.acl import AccessControlPolicy
 from rgw.formats.gc import GcObj
 from rgw.store.embedded import open_store
 from rgw.store.interface import WriteOp
-from tests.core.helpers import put
+from tests.core.helpers import md5, put
 from tests.e2e.conftest import BIN
 
 COUNT = 800  # objects of each bucket, entries of garbage
+KEY = CustomerKey(bytes(range(32)))
+SECRET = secrets.token_bytes((5 << 20) + 17)
 
 
 async def fill(data: Path) -> None:
@@ -32,6 +36,14 @@ async def fill(data: Path) -> None:
     for name in ("purged", "resharded", "checked"):
         bucket, _ = await gw.buckets.create(name, user, AccessControlPolicy.private("ada", "Ada"))
         await asyncio.gather(*(put(gw, bucket, f"k{number}", b"x", user) for number in range(COUNT)))
+    upload_id = await gw.multipart.create(bucket, "secret parts", owner=user, attrs={}, customer_key=KEY)
+    upload = await gw.multipart.get(bucket, "secret parts", upload_id)
+    parts = []
+    for writer in (gw.objects.writer(bucket, "secret", owner=user, customer_key=KEY),
+                   *(gw.multipart.part_writer(upload, number, customer_key=KEY) for number in (1, 2))):
+        await writer.write(SECRET)
+        parts.append(await writer.complete(md5(SECRET)))
+    await gw.multipart.complete(bucket, "secret parts", upload_id, [CompletedPart(part.number, part.etag) for part in parts[1:]])
     pool = gw.data_pool(gw.zone.default_placement)
 
     async def garbage(number: int) -> None:
@@ -41,6 +53,20 @@ async def fill(data: Path) -> None:
     await asyncio.gather(*(garbage(number) for number in range(COUNT)))
     await gw.close()
     await cluster.close()
+
+
+async def secrets_of(data: Path) -> list[bytes]:
+    """What the encrypted objects hold to whom has the key."""
+    cluster = await open_store(data)
+    gw = await Gateway.open(cluster, Options({}))
+    bucket, found = await gw.buckets.get("checked"), []
+    for key in ("secret", "secret parts"):
+        state = await gw.objects.head(bucket, key)
+        state.unlock(KEY)
+        found.append(b"".join([part async for part in gw.objects.read(state)]))
+    await gw.close()
+    await cluster.close()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +182,4 @@ def test_store_copy(data: Path, tmp_path: Path) -> None:
     finished(Terminal(*words, "--resume", cwd=tmp_path))
     assert shown(tmp_path / "copy", "bucket", "check", "--bucket", "checked", "--check-objects") == shown(
         data, "bucket", "check", "--bucket", "checked", "--check-objects")
+    assert asyncio.run(secrets_of(tmp_path / "copy")) == [SECRET, SECRET * 2]

@@ -19,7 +19,7 @@ from rgw.formats.obj import ManifestPart, ObjManifest
 _MODULES = ("basics", "user", "bucket", "acl", "obj", "index", "listed", "gc", "misc", "zone", "cls_rgw", "cls_user", "cls_version", "cls_refcount", "cls_gc",
             "cls_lock", "lifecycle", "usage")
 
-_TWO_FORMS = {"UserBucket", "LcExpiration", "LcFilter"}  # written as an older version where that says all
+_TWO_FORMS = {"UserBucket", "LcExpiration", "LcFilter", "LcTransition"}  # written as an older version where that says all
 
 
 def _types() -> list[type[Struct]]:

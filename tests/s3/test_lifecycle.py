@@ -19,7 +19,7 @@ RULES = [
     {"ID": "versions", "Status": "Enabled", "Filter": {"Prefix": "v/"}, "Expiration": {"ExpiredObjectDeleteMarker": True},
      "NoncurrentVersionExpiration": {"NoncurrentDays": 2, "NewerNoncurrentVersions": 3}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}},
     {"ID": "move", "Status": "Enabled", "Filter": {"Prefix": "m/"}, "Transitions": [{"Days": 4, "StorageClass": "STANDARD"}],
-     "NoncurrentVersionTransitions": [{"NoncurrentDays": 5, "StorageClass": "STANDARD"}]},
+     "NoncurrentVersionTransitions": [{"NoncurrentDays": 5, "StorageClass": "STANDARD", "NewerNoncurrentVersions": 4}]},
 ]
 
 
@@ -64,6 +64,10 @@ REFUSED = [
     (_rule("<NoncurrentVersionExpiration/>"), "MalformedXML"), (_rule("<AbortIncompleteMultipartUpload/>"), "MalformedXML"),
     (_rule("<Transition><Days>1</Days><StorageClass>NOWHERE</StorageClass></Transition>"), "InvalidArgument"),
     (_rule("<Transition><StorageClass>STANDARD</StorageClass></Transition>"), "MalformedXML"),
+    (_rule("<Transition><Days>1</Days><StorageClass>STANDARD</StorageClass><NewerNoncurrentVersions>1</NewerNoncurrentVersions></Transition>"),
+     "MalformedXML"),
+    (_rule("<NoncurrentVersionTransition><NoncurrentDays>1</NoncurrentDays><StorageClass>STANDARD</StorageClass>"
+           "<NewerNoncurrentVersions>101</NewerNoncurrentVersions></NoncurrentVersionTransition>"), "InvalidArgument"),
     (_rule(_DAYS, prefix="<Filter><Prefix>a</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></Filter>"), "MalformedXML"),
     (_rule(_DAYS, prefix="<Filter><Colour/></Filter>"), "MalformedXML"),
     (_rule(_DAYS, prefix="<Filter><And><Prefix>a</Prefix></And></Filter>"), "MalformedXML"),

@@ -23,9 +23,12 @@ def _tags(tags: ObjTags) -> dict[str, Any]:
     return {"tagset": dict(tags.tags)}
 
 
+def _newer(found: LcExpiration | LcTransition) -> dict[str, str]:
+    return {"newer_noncurrent": found.newer_noncurrent} if found.newer_noncurrent else {}
+
+
 def _expiration(found: LcExpiration) -> dict[str, str]:
-    newer = {"newer_noncurrent": found.newer_noncurrent} if found.newer_noncurrent else {}
-    return {"days": found.days, "date": found.date, **newer}
+    return {"days": found.days, "date": found.date, **_newer(found)}
 
 
 def _filter(found: LcFilter) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def _filter(found: LcFilter) -> dict[str, Any]:
 
 
 def _transitions(found: dict[str, LcTransition]) -> dict[str, Any]:
-    return {name: {"days": each.days, "date": each.date, "storage_class": each.storage_class} for name, each in sorted(found.items())}
+    return {name: {"days": each.days, "date": each.date, "storage_class": each.storage_class, **_newer(each)} for name, each in sorted(found.items())}
 
 
 def rule(found: LcRule) -> dict[str, Any]:
