@@ -18,20 +18,25 @@ _URIS = {group: uri for uri, group in acls.GROUP_URIS.items()}
 
 async def from_headers(req: Request, owner: str, display_name: str) -> AccessControlPolicy:
     """The policy that x-amz-acl or x-amz-grant-* ask for; private without."""
-    grants = acls.header_grants(req.headers)
-    if grants:
-        known = [g if g.group else await _known(req, g.permission, g.user, g.email) for g in grants]
-        return acls.policy(owner, display_name, known)
-    bucket_owner = req.bucket.owner.text() if req.bucket is not None else ""
-    bucket_owner_name = req.bucket.acl.owner.display_name if req.bucket is not None else ""
-    return acls.canned(req.headers.get("x-amz-acl", ""), owner, display_name, bucket_owner, bucket_owner_name)
+    return AccessControlPolicy.decode(await _encoded(req, owner, display_name))
 
 
 async def new_object(req: Request) -> dict[str, bytes]:
     """The ACL xattr of an object that the caller writes. What the anonymous write belongs to the bucket's owner."""
     user = req.identity.user
     owner, name = (user.user_id.text(), user.display_name) if user else (req.the_bucket.owner.text(), req.the_bucket.acl.owner.display_name)
-    return {ACL: (await from_headers(req, owner, name)).encode()}
+    return {ACL: await _encoded(req, owner, name)}
+
+
+async def _encoded(req: Request, owner: str, display_name: str) -> bytes:
+    """The policy of ``from_headers`` as it is kept."""
+    grants = acls.header_grants(req.headers)
+    if grants:
+        known = [g if g.group else await _known(req, g.permission, g.user, g.email) for g in grants]
+        return acls.policy(owner, display_name, known).encode()
+    bucket_owner = req.bucket.owner.text() if req.bucket is not None else ""
+    bucket_owner_name = req.bucket.acl.owner.display_name if req.bucket is not None else ""
+    return acls.encoded_canned(req.headers.get("x-amz-acl", ""), owner, display_name, bucket_owner, bucket_owner_name)
 
 
 def _document(policy: AccessControlPolicy) -> tuple[str, Any]:
