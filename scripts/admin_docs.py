@@ -1,6 +1,6 @@
 """Keeps docs/admin.md true: runs its commands on a fresh embedded store and writes what they print into the page.
 
-Each ```console block holds commands (``$ rgw-admin ...``, or ``... | jq -c PATH`` for a part of the JSON) and their output. An HTML comment
+Each ```console block holds commands (``$ rgw-admin ...``, ``... | jq -c PATH`` for a part of the JSON, ``... > FILE``) and their output. An HTML comment
 ``<!-- scene: NAME -->`` runs one of the functions below, which do what clients would have done by then. Ids, random names and times are replaced
 by fixed ones of the same form. ``--check`` only tells whether the page is true.
 """
@@ -37,7 +37,7 @@ _STABLE = [
     (r'"tag":( ?)"_[A-Za-z0-9]{23}"', rf'"tag":\1"_{_LETTERS[:23]}"'),
     (r'"(pool)": \d+', r'"\1": 7'),
     (r'"(epoch)": \d+', r'"\1": 12'),
-    (r'"(seconds_estimated)": [\d.]+', r'"\1": 0.1'),
+    (r'"(seconds_estimated\w*)": [\d.]+', r'"\1": 0.1'),
     (r"blocked for: [\d.]+ ms", "blocked for: 3.1 ms"),
     (r'"val": "Ag[A-Za-z0-9+/=]+"', '"val": "AgJ..."'),
 ]
@@ -115,6 +115,7 @@ SCENES = {work.__name__: work for work in (store, photos, upload, rules, leak)}
 def run(command: str, folder: str) -> str:
     """What a line of the page prints."""
     line, _, query = command.partition(" | jq -c ")
+    line, _, file = line.partition(" > ")
     words = shlex.split(line)
     if words[0] != "rgw-admin":
         raise ValueError(f"not a command of this page: {command}")
@@ -123,6 +124,9 @@ def run(command: str, folder: str) -> str:
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     text = done.output
+    if file:
+        Path(file).write_text(done.stdout, encoding="utf-8")
+        text = done.stderr
     if query:
         value = json.loads(done.stdout)
         for part in query.strip().strip(".").split("."):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import click
 
+from rgw.cli.admin.grammar import ordered
+
 FAILED = 1  # what has no code of its own
 USAGE = 22  # EINVAL
 
@@ -42,7 +44,11 @@ def of_error(code: str) -> int:
 
 
 class AdminGroup(click.Group):
-    """A group whose usage errors return what radosgw-admin's do: a command that is not known 1, all others EINVAL."""
+    """A group whose arguments stand as radosgw-admin wants them, and whose usage errors return what its do: a command that is not known 1,
+    all others EINVAL."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ordered(self, args))
 
     def make_context(self, *args, **kwargs):  # type: ignore[no-untyped-def]
         try:

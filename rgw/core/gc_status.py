@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rgw.core.gc import LONGEST_REST
 from rgw.core.parallel import each
 from rgw.store.errors import NotFound
 from rgw.store.interface import ReadOp
@@ -20,13 +21,17 @@ _SAMPLE = 200  # objects looked at to estimate bytes and time
 
 @dataclass(frozen=True, slots=True)
 class GcStatus:
-    """``due``: entries whose time has come; ``bytes`` and ``seconds`` are extrapolated from ``sample`` objects; times in ns, 0 for none."""
+    """``due``: entries whose time has come; ``bytes`` and the seconds are extrapolated from ``sample`` objects; times in ns, 0 for none.
+
+    ``busy_seconds``: while requests come all the time, for which the collector rests.
+    """
 
     entries: int
     due: int
     objects: int
     bytes: int
     seconds: float
+    busy_seconds: float
     sample: int
     first_due: int
     last_due: int
@@ -49,6 +54,8 @@ async def status(gw: Gateway) -> GcStatus:
     total = sum(await each(sample, size, gw.options.rgw_gc_max_concurrent_io))
     elapsed = time.perf_counter() - started
     factor = len(objects) / len(sample) if sample else 0.0
+    seconds, steps = elapsed * factor, -(-len(objects) // gw.options.rgw_gc_max_concurrent_io)
+    rest = steps * min(seconds / steps * gw.options.rgw_gc_rest, LONGEST_REST) if steps else 0.0
     times = [entry.time for entry in entries]
-    return GcStatus(len(entries), sum(1 for due in times if due <= now), len(objects), round(total * factor), elapsed * factor, len(sample),
+    return GcStatus(len(entries), sum(1 for due in times if due <= now), len(objects), round(total * factor), seconds, seconds + rest, len(sample),
                     min(times, default=0), max(times, default=0))

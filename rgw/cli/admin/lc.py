@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import find_bucket, tenant_option
+from rgw.cli.admin.bucket import names_of
+from rgw.cli.admin.common import find_bucket, split_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core.dump import lifecycle as dump
 from rgw.errors import S3Error
@@ -54,3 +57,33 @@ async def lc_process(name: str | None, tenant: str | None) -> None:
         only = await find_bucket(gw, name, tenant) if name else None
         await gw.lifecycle.process(only=only, progress=progress)
         progress.end()
+
+
+@lc.group("reshard")
+def lc_reshard() -> None:
+    """Lifecycle of buckets that were resharded."""
+
+
+@lc_reshard.command("fix")
+@store_options
+@click.option("--bucket", "name", help="Only this one.")
+@tenant_option
+@asynchronous
+async def lc_reshard_fix(name: str | None, tenant: str | None) -> None:
+    """Enters buckets in the lifecycle queues that have rules but are missing there. Status 2: there is no such bucket."""
+    progress = output.Progress()
+    async with gateway(current()) as gw:
+        rows = []
+        for one in [name] if name else await names_of(gw, None, None):
+            owner_tenant, plain = split_bucket(one, tenant if name else None)
+            progress(f"{len(rows):,} buckets looked at")
+            try:
+                await gw.lifecycle.enter_missing(await gw.buckets.get(plain, owner_tenant))
+                status = 0
+            except S3Error as error:
+                if error.code != "NoSuchBucket":
+                    raise
+                status = errno.ENOENT
+            rows.append({"bucket": f"{owner_tenant}/{plain}" if owner_tenant else plain, "status": status})
+        progress.end()
+        output.show(rows[0] if name else rows)

@@ -1,0 +1,90 @@
+"""radosgw-admin's grammar: options may stand anywhere, with dashes or underscores; some commands have second names.
+
+Source: radosgw-admin(8), and what radosgw-admin 16.2.15 was seen to accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from rgw.core.options import OPTIONS, normalise
+
+_WORDS = {"buckets": "bucket", "zones": "zone", "zonegroups": "zonegroup", "remove": "rm"}
+_COMMANDS = {("reshard", "bucket"): ["bucket", "reshard"], ("bucket", "rados", "list"): ["bucket", "radoslist"],
+             ("orphans", "list", "jobs"): ["orphans", "list-jobs"]}
+_SHORT = {"-c": "--conf", "-n": "--name"}
+
+
+def ordered(root: click.Group, arguments: list[str]) -> list[str]:
+    """The arguments with the words of the command first, as click wants them, and all names as ours are.
+
+    ``--rgw-NAME VALUE``, for an option of the gateway, becomes ``-o rgw_NAME=VALUE``; ``--format json`` goes without saying. What is not known
+    stays as it is.
+    """
+    _, plain = _split(arguments, _valued(root))
+    words, command, _ = _command(root, plain)
+    if not words:
+        return arguments
+    options, plain = _split(arguments, _valued(root) | _valued(command))  # an option may be a flag of one command and not of another
+    return words + options + _command(root, plain)[2]
+
+
+def _options(command: click.Command) -> Iterator[click.Option]:
+    """The options of a command and of all below it."""
+    yield from (parameter for parameter in command.params if isinstance(parameter, click.Option))
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            yield from _options(below)
+
+
+def _valued(command: click.Command) -> dict[str, bool]:
+    """By name, whether an option takes a value."""
+    return {name: not option.is_flag for option in _options(command) for name in option.opts}
+
+
+def _split(arguments: list[str], valued: dict[str, bool]) -> tuple[list[str], list[str]]:
+    """Options with their values, and all else."""
+    options: list[str] = []
+    plain: list[str] = []
+    waiting = iter(arguments)
+    for token in waiting:
+        name, equals, value = token.partition("=")
+        if not name.startswith("-") or token == "-":
+            plain.append(token)
+            continue
+        name = _SHORT.get(name, name)
+        dashed = name.replace("_", "-")
+        if dashed == "--pretty-format":
+            continue
+        if dashed == "--format":
+            if (wanted := value if equals else next(waiting, "")) != "json":
+                raise click.UsageError(f"--format {wanted} is not implemented: all output is json")
+            continue
+        setting = normalise(name.lstrip("-"))
+        if dashed not in valued and name.startswith("--") and setting in OPTIONS:
+            options += ["-o", f"{setting}={value if equals else next(waiting, '')}"]
+            continue
+        known = dashed if dashed in valued else name
+        options.append(known + equals + value)
+        if valued.get(known) and not equals:
+            options += [following for following in [next(waiting, None)] if following is not None]
+    return options, plain
+
+
+def _command(root: click.Group, plain: list[str]) -> tuple[list[str], click.Command, list[str]]:
+    """The words of the command that is meant, the command, and what is left."""
+    for names, ours in _COMMANDS.items():
+        if tuple(plain[:len(names)]) == names:
+            plain = ours + plain[len(names):]
+    words: list[str] = []
+    here: click.Command = root
+    while isinstance(here, click.Group) and len(words) < len(plain):
+        token = plain[len(words)]
+        word = token if token in here.commands else _WORDS.get(token, token)
+        if word not in here.commands:
+            break
+        words.append(word)
+        here = here.commands[word]
+    return words, here, plain[len(words):]
