@@ -73,7 +73,7 @@ async def lc_reshard_fix(name: str | None, tenant: str | None) -> None:
     """Enters buckets in the lifecycle queues that have rules but are missing there. Status 2: there is no such bucket."""
     progress = output.Progress()
     async with gateway(current()) as gw:
-        rows = []
+        rows: list[dict[str, object]] = []
         for one in [name] if name else await names_of(gw, None, None):
             owner_tenant, plain = split_bucket(one, tenant if name else None)
             progress(f"{len(rows):,} buckets looked at")
