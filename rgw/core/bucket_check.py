@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rgw.core import olh, places, raw_index
-from rgw.core.dump.bucket import usage
+from rgw.core import places, raw_index
+from rgw.core.dump.bucket import CATEGORIES, usage
 from rgw.core.head import entry_meta
 from rgw.core.index import GUARD, OP_DEL, RESHARDING, IndexKey
 from rgw.core.index_repair import entry_of, suggest
@@ -16,9 +16,9 @@ from rgw.core.indexed import IndexChange
 from rgw.core.parallel import each
 from rgw.core.state import ObjectState, is_olh_only, load
 from rgw.core.uploads import load_upload
-from rgw.core.version_check import LEFT_OVER, NEVER_LINKED, UNFINISHED, UNLINKED_AFTER, Finding, KeyCheck, list_version
+from rgw.core.version_check import LEFT_OVER, NEVER_LINKED, UNFINISHED, UNLINKED_AFTER, Finding, KeyCheck, list_version, read_key
 from rgw.errors import S3Error
-from rgw.formats import names
+from rgw.formats import index_keys, names
 from rgw.formats.index import FLAG_DELETE_MARKER, FLAG_VER_MARKER, DirEntry, DirEntryMeta, DirHeader, OlhEntry
 from rgw.store import classes
 from rgw.store.errors import ClassError, NotFound
@@ -83,7 +83,8 @@ class Report:
 async def check(gw: Gateway, bucket: Bucket, *, fix: bool = False, check_objects: bool = False, progress: Progress | None = None) -> Report:
     """Looks at the whole index; with ``check_objects`` at every head in the data pool too. ``fix`` mends what differs.
 
-    May run beside writers: an entry whose change is under way is left alone, and a mended entry never wins over a newer write.
+    May run beside writers: an entry whose change is under way, or that changes while it is compared, is left alone, and a mended entry
+    never wins over a newer write.
     S3Error NoSuchBucket, OperationAborted (the bucket is being resharded).
     """
     existing, calculated = await _headers(gw, bucket)
@@ -98,9 +99,14 @@ async def check(gw: Gateway, bucket: Bucket, *, fix: bool = False, check_objects
         _, again = await _headers(gw, bucket)
         await _rebuild(gw, bucket)
         report.calculated = again
-    report.statistics_differ = usage(report.existing) != usage(report.calculated)
+    report.statistics_differ = _counts(report.existing) != _counts(report.calculated)
     report.fixed = fix
     return report
+
+
+def _counts(headers: list[DirHeader]) -> dict[str, Any]:
+    """Usage of what is stored: headers go on telling of a category whose last object is gone, and of some delete markers only counts tell."""
+    return {category: row for category, row in usage(headers).items() if any(row.values()) and category != CATEGORIES[0]}
 
 
 async def _headers(gw: Gateway, bucket: Bucket) -> tuple[list[DirHeader], list[DirHeader]]:
@@ -190,6 +196,13 @@ def _disagreement(entry: DirEntry, state: ObjectState | None) -> str:
     return "a change that nobody ends is noted in the entry" if entry.pending_map else ""
 
 
+async def _stands(bucket: Bucket, name: str, entry: DirEntry, raw: bytes) -> bool:
+    """Whether an object's entry is as it was before the head was looked at: a change alters it before the head, and again afterwards."""
+    place = index_keys.raw(entry.name)
+    result = await bucket.index.read(name, ReadOp().assert_exists().omap_get_keys([place]))
+    return result.omap is not None and result.omap.values.get(place) == raw
+
+
 async def _check_objects(gw: Gateway, bucket: Bucket, report: Report, progress: Progress | None) -> None:
     report.objects = []
     seen: set[tuple[str, str]] = set()
@@ -197,7 +210,7 @@ async def _check_objects(gw: Gateway, bucket: Bucket, report: Report, progress: 
     async def one(found: tuple[DirEntry, str, bytes]) -> None:
         entry, name, raw = found
         problem = _disagreement(entry, await _state(gw, bucket, name, entry.instance))
-        if problem:
+        if problem and await _stands(bucket, name, entry, raw):
             report.differences.append(Difference(entry.name, entry.instance, problem, key=name, entry=entry, raw=raw))
 
     now = time.time_ns()
@@ -268,7 +281,11 @@ async def _check_heads(gw: Gateway, bucket: Bucket, report: Report, seen: set[tu
         state = await _state(gw, bucket, key, instance)
         if state is None:
             continue  # the pointer of a versioned key, or removed meanwhile
-        if (await olh.look(bucket, key, instance)).entry is None:
+        index = await read_key(bucket, key)
+        if index.tells_of(instance) or index.busy:
+            continue
+        again = await _state(gw, bucket, key, instance)
+        if again is not None and again.idtag == state.idtag:  # else it was being removed
             report.differences.append(Difference(
                 names.index_name(key), instance, "the object exists, but the index does not list it", key=key, mtime=state.mtime))
 

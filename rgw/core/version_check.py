@@ -78,6 +78,11 @@ class KeyIndex:
         """Whether the key has, or had, versions; else it is a plain object, if anything."""
         return bool(self.listed or self.versions or self.olh_raw or (self.plain and self.plain.entry.flags & FLAG_VER_MARKER))
 
+    def tells_of(self, instance: str) -> bool:
+        """Whether there is an entry of a version, or the plain object's for instance ""."""
+        found = [*self.versions, *([self.plain] if self.plain else [])]
+        return any(stored.entry.instance == instance and (stored.entry.exists or stored.is_marker) for stored in found)
+
     @property
     def busy(self) -> bool:
         """Whether a gateway has announced a change that it may still end."""
@@ -176,12 +181,22 @@ class KeyCheck:
         return list(self.findings.values())
 
     async def _look(self) -> list[Finding]:
+        """What disagrees in a state of the index that stood while the heads were looked at. Nothing where others never let it stand."""
         index = await read_key(self._bucket, self._key)
+        for _ in range(_TRIES):
+            found = await self._compare(index)
+            if not found:
+                return []
+            # A change alters the index before objects go, and after they were written: what others were at since then shows there.
+            before, index = index, await read_key(self._bucket, self._key)
+            if index == before:
+                return found
+        return []
+
+    async def _compare(self, index: KeyIndex) -> list[Finding]:
         head = await existing_head(self._gw, self._bucket, self._key)
         if index.busy or _announced(head):
             return []
-        if (await olh.look(self._bucket, self._key)).olh_raw != index.olh_raw:
-            return []  # the head may be newer than what the index told
         found: list[Finding] = []
         if not index.versioned:
             if head is not None and is_olh_only(head.attrs):
@@ -418,7 +433,7 @@ async def unlink(gw: Gateway, bucket: Bucket, key: str, instance: str) -> bool:
         if not ours:
             return False
         seen = [(stored.place, stored.raw) for stored in ours]
-        counted = [stored.entry.meta for stored in ours if stored in index.versions and stored.entry.exists]
+        counted = [stored.entry.meta for stored in ours if stored in index.versions and stored.entry.exists and not stored.is_marker]
         try:
             await edit(bucket, key, seen, {}, [stored.place for stored in ours], counted[0] if counted else None)
         except Cancelled:
@@ -434,8 +449,11 @@ def _id(stored: Stored) -> tuple[str, bool]:
 
 
 def _is_object(entry: DirEntry) -> bool:
-    """Whether an entry counts in the statistics, which a delete marker must not (radosgw-admin's `bucket check --fix` makes it so)."""
-    return bool(entry.exists or entry.meta.category)
+    """Whether an entry counts in the statistics, which a delete marker must not (radosgw-admin's `bucket check --fix` makes it so).
+
+    One that replaced a null version is made of that one's entry by the class, and goes on existing.
+    """
+    return bool(entry.meta.category or (entry.exists and entry.instance))
 
 
 def _as_marker(entry: DirEntry, listed: DirEntry) -> DirEntry:

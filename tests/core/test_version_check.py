@@ -321,3 +321,124 @@ async def test_beside_writers_of_versions_nothing_is_found_and_nothing_lost(gate
     await sound(gateway, bucket)
 
 
+
+
+class Change:
+    """Changes of one key by name, and what must be there before them."""
+
+    def __init__(self, gateway, bucket, user):
+        self._gateway, self._bucket, self._user = gateway, bucket, user
+
+    async def put(self, key):
+        return (await put(self._gateway, self._bucket, key, body(20), self._user)).version_id
+
+    async def marker(self, key):
+        await self._gateway.objects.delete(self._bucket, key)
+
+    async def remove(self, key, version):
+        await self._gateway.objects.delete(self._bucket, key, version)
+
+    async def prepare(self, what, key):
+        """Makes what the change needs; returns the change."""
+        if what in ("put", "first", "plain first"):
+            return lambda: self.put(key)
+        if what == "older":
+            version = await self.put(key)
+            await self.put(key)
+            return lambda: self.remove(key, version)
+        version = await self.put(key)
+        if what in ("marker", "null marker", "plain delete"):
+            return lambda: self.marker(key)
+        if what in ("null put", "plain put"):
+            return lambda: self.put(key)
+        assert what in ("current", "last", "null")
+        return lambda: self.remove(key, version)
+
+
+CHANGES = ["put", "first", "marker", "current", "older", "last", "null put", "null marker", "null", "plain first", "plain put", "plain delete"]
+
+
+@pytest.fixture
+async def change(request, gateway, user, private, monkeypatch):
+    """What to change in which bucket and key: of one shard, so that little is to be read."""
+    monkeypatch.setitem(gateway.options._values, "rgw_override_bucket_index_max_shards", 1)
+    bucket, _ = await gateway.buckets.create(f"c{user.user_id.id}", user, private)
+    key = "_changing"
+    if not request.param.startswith("plain"):
+        await gateway.buckets.set_versioning(bucket, True)
+    if request.param not in ("first", "last", "plain first", "plain delete"):
+        await put(gateway, bucket, key, body(10), user)
+    if request.param.startswith("null"):
+        await gateway.buckets.set_versioning(bucket, False)
+    before = await seen(gateway, bucket)
+
+    async def undo():
+        for row in await seen(gateway, bucket):
+            if row[1] not in {kept[1] for kept in before}:
+                await gateway.objects.delete(bucket, key, row[1] or "null")
+        await collect(gateway)
+
+    yield request.param, bucket, key, Change(gateway, bucket, user), undo
+
+
+@pytest.mark.parametrize("change", CHANGES, indirect=True)
+async def test_a_change_between_any_two_looks_of_a_check(gateway, change):
+    """The check finds nothing, for it decides by what stood while it looked, and alters nothing."""
+    what, bucket, key, changes, undo = change
+    kind = type(bucket.index_ioctx)
+    real, left, after, number = kind.read, 0, None, 0
+    while left <= 0:
+        number += 1
+        alter = await changes.prepare(what, key)
+        left = number
+
+        async def read(self, oid, op, locator="", alter=alter):
+            nonlocal left, after
+            if oid == bucket.index.shard(key) or key in oid:
+                left -= 1
+                if left == 0:
+                    with mock.patch.object(kind, "read", real):
+                        await alter()
+                        after = await seen(gateway, bucket)
+            return await real(self, oid, op, locator)
+
+        with mock.patch.object(kind, "read", read):
+            report = await bucket_check.check(gateway, bucket, fix=True, check_objects=True)
+        assert not report.differences, (number, report.differences)
+        if left <= 0:
+            assert await seen(gateway, bucket) == after, number
+        await undo()
+    assert number > 4
+    await sound(gateway, bucket)
+
+
+@pytest.mark.parametrize("change", CHANGES, indirect=True)
+async def test_a_check_between_any_two_steps_of_a_change(gateway, change):
+    """What the index has is ended, at most; and the change has its effect."""
+    what, bucket, key, changes, undo = change
+    kind = type(bucket.index_ioctx)
+    real, left, number, effect = kind.write, 1, 0, None
+    while left <= 0 or number < 2:
+        alter = await changes.prepare(what, key)
+        left = number  # the first time it is not disturbed
+        reports = []
+
+        async def write(self, oid, op, locator="", reports=reports):
+            nonlocal left
+            if oid == bucket.index.shard(key) or key in oid:
+                left -= 1
+                if left == 0:
+                    with mock.patch.object(kind, "write", real):
+                        reports.append(await bucket_check.check(gateway, bucket, fix=True, check_objects=True))
+            return await real(self, oid, op, locator)
+
+        with mock.patch.object(kind, "write", write):
+            await alter()
+        found = {item.problem for report in reports for item in report.differences}
+        assert found <= {version_check.UNFINISHED, version_check.LEFT_OVER}, (number, found)
+        rows = [(row[0], bool(row[1]), *row[2:]) for row in await seen(gateway, bucket)]
+        effect = effect or [rows]
+        assert [rows] == effect, number
+        number += 1
+        await undo()
+    await sound(gateway, bucket)
