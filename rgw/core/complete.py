@@ -1,7 +1,13 @@
 """Completing and aborting multipart uploads: idempotent, safe against each other and against late parts.
 
 Whoever ends an upload holds the lock ``RGWCompleteMultipart`` (radosgw's) and has set ``CLOSING`` on ``.meta``, so that no part is
-recorded or replaced any more. The object's tail_tag is the upload id: by it a retry finds that the work is done.
+recorded or replaced any more. The object's tail_tag is the upload id, or begins with it: by it a retry finds that the work is done.
+
+Of an upload with copied parts (rgw.core.part_copy) the object lies in others' tails. For it Complete takes references of its own, under a tag
+that its lock's cookie makes: before the head is written, and after its intent told tails and parts. Refused, it gives them back and opens
+the upload again; killed, recovery does, unless the head has that tag. The parts' references go when the object stands. Before any of this
+the parts' records are renamed, so that radosgw sees none: it would free parts of which the object is being made. Should radosgw abort an upload
+with renamed parts, it frees nothing, and who completes it finds ``.meta`` gone: the living one by its own knowledge, recovery by the intent.
 """
 
 from __future__ import annotations
@@ -11,18 +17,20 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rgw.core import places
 from rgw.core.compression import joined
 from rgw.core.conditions import Conditions
-from rgw.core.copy import put_references
+from rgw.core.copy import put_references, take_references
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, existing_head
 from rgw.core.index import OP_DEL, BucketIndex
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, tails
+from rgw.core.parallel import each
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
 from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
@@ -30,21 +38,25 @@ from rgw.core.uploads import (
     CLOSED_PART,
     CLOSING,
     FORMER,
-    INTENT,
     NO_VERSION,
+    NOTE,
     PAGE,
     PART,
     PIECES,
     Part,
     Upload,
     load_upload,
+    object_tag,
     part_omap_key,
     part_pieces,
+    part_references,
     read_parts,
+    reference_tag,
 )
 from rgw.core.versions import current, link_again, new_instance, put_head
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
+from rgw.formats import names
 from rgw.formats.cls_lock import EXCLUSIVE, BreakLockOp, GetInfoOp, LockOp, UnlockOp
 from rgw.formats.gc import GcObj, GcObjChain
 from rgw.formats.index import DirEntryMeta
@@ -62,6 +74,7 @@ LOCK_NAME = "RGWCompleteMultipart"
 _LOCK_SECONDS = 600  # radosgw's own
 _NOT_CLOSED = ("NoSuchUpload", "OperationAborted")  # refusals of ``_close`` and before it: nothing is locked, nothing has to be settled
 _LOCK_WAIT = 30.0    # seconds to wait for another one who ends the upload: clients give up after 60
+_LOOKS = 32          # parts looked at in parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,22 +160,27 @@ def _select(gw: Gateway, parts: list[Part], wanted: list[CompletedPart]) -> list
     return chosen
 
 
-async def _manifest(gw: Gateway, upload: Upload, chosen: list[Part]) -> ObjManifest:
+async def _manifest(gw: Gateway, upload: Upload, chosen: list[Part]) -> tuple[ObjManifest, list[GcObj]]:
+    """The object's manifest, and the others' tails of which it must hold references."""
     if not any(part.by_reference or part.manifest.explicit_objs for part in chosen):
         manifest = joined_manifest(upload.final_obj, [part.manifest for part in chosen], upload.placement)
         manifest.tail_instance = "" if upload.instance else None  # parts are named before there is a version
-        return manifest
+        return manifest, []
     found: list[Piece] = []
+    others: list[Piece] = []
     offset = 0
-    for part in chosen:
-        for piece in await part_pieces(gw, upload, part):
+    for part, lies in zip(chosen, await each(chosen, partial(part_pieces, gw, upload), _LOOKS), strict=True):
+        for piece in lies:
             found.append(Piece(offset + piece.offset, piece.length, pooled(piece.loc, piece.pool), piece.start))
+        if part.by_reference:
+            others += [piece for piece in lies if not piece.head]
         offset += part.stored_size
-    return explicit_manifest(upload.final_obj, found, offset, 0, upload.placement)
+    return explicit_manifest(upload.final_obj, found, offset, 0, upload.placement), gc_chain(others, "")
 
 
 def _is_ours(state: ObjectState | None, upload_id: str) -> bool:
-    return state is not None and state.attrs.get(TAIL_TAG, b"").rstrip(b"\0") == upload_id.encode()
+    """Whether the object was made of the upload."""
+    return state is not None and state.attrs.get(TAIL_TAG, b"").rstrip(b"\0").partition(b"/")[0] == upload_id.encode()
 
 
 async def complete(
@@ -216,9 +234,11 @@ async def _complete_noted(
         raise S3Error("NoSuchUpload", UploadId=upload_id)
     write: HeadWrite | None = None
     renamed: list[Part] = []
+    others: list[GcObj] = []
+    tag = upload_id
     try:
         chosen = _select(gw, parts, wanted)
-        manifest = await _manifest(gw, upload, chosen)
+        manifest, others = await _manifest(gw, upload, chosen)
         attrs = {
             name: value for name, value in upload.attrs.items()
             if name not in OWN_ATTRS and name not in (CLOSING, PIECES) and not name.startswith("lock.")
@@ -231,21 +251,34 @@ async def _complete_noted(
             attrs.update(attrs_of(chosen))
         if manifest.explicit_objs:
             attrs[PARTS] = format_parts([(part.number, part.size) for part in chosen])
+            tag = object_tag(upload_id, cookie)
+            await intent.amend(
+                instance=upload.instance, head_oid=names.raw_name(bucket.marker, key, upload.instance), window=gw.intents.window,
+                pool=places.tail_pool_name(gw, bucket, upload.placement), manifest=GcObjChain(objs=others).encode(),
+                prefixes=[f"{part.prefix(upload)}.{part.number}" for part in parts + former])
             renamed = parts
             op = WriteOp().assert_exists()
             _rename(op, parts, PART, CLOSED_PART)
             await upload.pool.write(upload.meta_oid, op)
+            if await take_references(gw, others, tag, intent):
+                raise S3Error("InvalidPart")  # the part's own reference was lost
         keys = [upload.part_key(part.prefix(upload), part.number) for part in parts + former]
+        # A version's conditions are judged again when it is linked, after its index entry is complete: the parts may have to stay.
+        judged_late = bool(upload.instance) and conditions is not None and conditions.any
         write = HeadWrite(
-            bucket, key, attrs, manifest, None, tail_tag=upload_id.encode(), conditions=conditions, remove_objs=keys, intent=intent,
+            bucket, key, attrs, manifest, None, tail_tag=tag.encode(), conditions=conditions, remove_objs=[] if judged_late else keys, intent=intent,
             instance=upload.instance)
         state, won = await put_head(gw, write)
-    except BaseException:
+    except BaseException as error:
         if write is None or not write.may_exist:
             await _reopen(upload, cookie, renamed)
-            intent.close()  # a refusal leaves nothing to be settled
+            await put_references(gw, others, tag)
+            if isinstance(error, S3Error):
+                intent.close()  # a refusal leaves nothing to be settled
         raise
-    await _finish(gw, upload, parts + former, manifest if won else None, indexed=not won)
+    if not won:
+        await put_references(gw, others, tag)
+    await _finish(gw, upload, parts + former, manifest if won else None, indexed=not won or judged_late)
     return state
 
 
@@ -253,37 +286,44 @@ async def _was_replaced(gw: Gateway, upload: Upload, parts: list[Part]) -> bool:
     """Whether the upload's object stood already and is gone again: its tails then are garbage, and a second head would lose them."""
     if any(entry.tag.rstrip("\0") == upload.upload_id for entry in await gw.gc.list(include_all=True)):
         return True
-    own = [part for part in parts if part.size and not part.by_reference]
-    if not own:
-        return False
-    ioctx = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement))
-    try:
-        await ioctx.read(upload.part_oid(own[0].prefix(upload), own[0].number), ReadOp().stat())
-    except store_errors.NotFound:
-        return True
-    return False
+    ioctx, gone = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement)), False
+
+    async def look(part: Part) -> None:
+        nonlocal gone
+        try:
+            await ioctx.read(upload.part_oid(part.prefix(upload), part.number), ReadOp().stat())
+        except store_errors.NotFound:
+            gone = True
+
+    await each([part for part in parts if part.size], look, _LOOKS)
+    return gone
 
 
-async def _values(upload: Upload, prefix: bytes) -> AsyncIterator[bytes]:
-    """The values of the keys of ``.meta`` that begin with ``prefix``."""
+async def _values(upload: Upload, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
+    """The keys of ``.meta`` that begin with ``prefix``, without it, and their values. NotFound of the store if ``.meta`` is gone."""
     start, more = prefix, True
     while more:
         result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, prefix, PAGE))
         assert result.omap is not None
-        for value in result.omap.values.values():
-            yield value
+        for key, value in result.omap.values.items():
+            yield key.removeprefix(prefix), value
         start = next(reversed(result.omap.values), start)
         more = result.omap.more and bool(result.omap.values)
 
 
 async def _former(upload: Upload) -> list[Part]:
     """Parts that were replaced and whose data a gateway may not have lived to free."""
-    infos = [UploadPartInfo.decode(value) async for value in _values(upload, FORMER)]
+    infos = [UploadPartInfo.decode(value) async for _, value in _values(upload, FORMER)]
     return [Part(info.num, info.size, info.etag, info.modified, info=info) for info in infos]
 
 
-async def _intents(upload: Upload) -> list[GcObj]:
-    return [obj async for value in _values(upload, INTENT) for obj in GcObjChain.decode(value).objs]
+async def _references(gw: Gateway, upload: Upload, parts: list[Part]) -> list[tuple[str, list[GcObj]]]:
+    """All references that the upload's parts ever took, by their tags, given back or not; those of ``parts`` if ``.meta`` is gone."""
+    try:
+        return [(reference_tag(upload.upload_id, key.partition(b".")[2].decode()), GcObjChain.decode(value).objs)
+                async for key, value in _values(upload, NOTE)]
+    except store_errors.NotFound:  # radosgw aborted the upload meanwhile, seeing no parts
+        return await each([part for part in parts if part.by_reference], partial(part_references, gw, upload), _LOOKS)
 
 
 async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjManifest | None, *, indexed: bool = True) -> None:
@@ -295,6 +335,8 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
     used: set[tuple[str, str]] = set()
     if manifest is not None:
         used = {(item.pool, item.oid) for item in gc_chain(tails(manifest), pool)}
+    for tag, held in await _references(gw, upload, parts):
+        await put_references(gw, held, tag)
     unused: list[Part] = []
     ownerless: list[str] = []
     for part in parts:
@@ -310,9 +352,6 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
         await free_parts(gw, upload, unused, index=False)
     else:
         await enqueue_parts(gw, upload, unused, pool, upload.upload_id)
-    references = await _intents(upload)
-    if references:
-        await put_references(gw, {(r.pool, r.oid): r for r in references if (r.pool, r.oid) not in used}.values(), upload.upload_id)
     if indexed and parts:
         index, tag = BucketIndex(gw, upload.bucket), "_" + gw.new_tag()
         await index.prepare(OP_DEL, tag, upload.meta_key)
@@ -374,8 +413,7 @@ async def settle_ending(gw: Gateway, bucket: Bucket, key: str, upload_id: str, c
             await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().call(classes.LOCK_BREAK_LOCK(request)))
         if CLOSING not in upload.attrs:
             return
-        cookie = random_text(16)
-        await _close(gw, upload, cookie)
+        await _close(gw, upload, cookie)  # under the same cookie, so that this can be tried again
     except store_errors.NotFound:
         return  # the upload is over
     except S3Error as error:

@@ -29,6 +29,7 @@ from rgw.store.interface import WriteOp
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
+    from rgw.core.intents import OpenIntent
 
 
 def copied_attrs(attrs: dict[str, bytes]) -> dict[str, bytes]:
@@ -36,8 +37,11 @@ def copied_attrs(attrs: dict[str, bytes]) -> dict[str, bytes]:
     return {name: value for name, value in attrs.items() if name not in OWN_ATTRS and not name.startswith(OLH_PREFIX)}
 
 
-async def take_references(gw: Gateway, found: Iterable[GcObj], tag: str) -> list[GcObj]:
-    """One reference under ``tag`` on each tail. Returns those not taken because the object is gone; nothing is undone."""
+async def take_references(gw: Gateway, found: Iterable[GcObj], tag: str, intent: OpenIntent) -> list[GcObj]:
+    """One reference under ``tag`` on each tail, as ``intent`` tells. Returns those not taken because the object is gone; nothing is undone.
+
+    A tag that was given back must not be taken again on the same tail: it is retired there, and would never be released.
+    """
     limit = asyncio.Semaphore(gw.options.rgw_copy_obj_concurrency)
     gone: list[GcObj] = []
 
@@ -45,6 +49,7 @@ async def take_references(gw: Gateway, found: Iterable[GcObj], tag: str) -> list
         async with limit:
             ioctx = await gw.pool(tail.pool)
             op = WriteOp().assert_exists().call(classes.REFCOUNT_GET(RefcountOp(tag=tag, implicit_ref=True)))
+            await intent.confirm()  # each one: what comes after a recovery gave them back would stay
             try:
                 await ioctx.write(tail.oid, op, locator=tail.loc)
             except store_errors.NotFound:
@@ -71,11 +76,11 @@ async def put_references(gw: Gateway, found: Iterable[GcObj], tag: str) -> None:
 
 
 async def _all(coros: Iterable[object]) -> None:
-    """Runs all to their end, then raises the first failure."""
+    """Runs all to their end, then raises a failure: one after which something may still be under way goes first."""
     results = await asyncio.gather(*coros, return_exceptions=True)  # type: ignore[call-overload]
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    failures = [result for result in results if isinstance(result, BaseException)]
+    if failures:
+        raise next((failure for failure in failures if not isinstance(failure, S3Error)), failures[0])
 
 
 async def copy(
@@ -205,7 +210,7 @@ async def _by_reference(
         write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions, intent=intent,
                           instance=instance)
         try:
-            if await take_references(gw, chain, tag):
+            if await take_references(gw, chain, tag, intent):
                 raise ObjectChanged(src.head_oid)
             state, _ = await put_head(gw, write)
             return state

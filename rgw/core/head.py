@@ -133,6 +133,11 @@ async def note_old_tail(gw: Gateway, state: ObjectState) -> AbstractContextManag
     return intent
 
 
+def _same_tail(tag: str, other: str) -> bool:
+    """Whether two tail tags stand for the same parts: equal, or of two Completes of one upload (rgw.core.uploads.object_tag)."""
+    return tag.partition("/")[0] == other.partition("/")[0]
+
+
 async def write_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     """Writes a head. Returns its state and whether it won: if another write was faster, an unconditional one counts as overwritten at once.
 
@@ -167,7 +172,7 @@ async def _write_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tu
             raise found
         existing = found
         while True:
-            if existing is not None and existing is not noted and existing.tail_tag != tail_tag:
+            if existing is not None and existing is not noted and not _same_tail(existing.tail_tag, tail_tag):
                 old_tails.enter_context(await note_old_tail(gw, existing))
                 noted = existing
             try:
@@ -188,7 +193,7 @@ async def _write_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tu
     finally:
         if not settled and not write.may_exist:
             await change.cancel()
-    if existing is not None and existing.tail_tag != state.tail_tag:
+    if existing is not None and not _same_tail(existing.tail_tag, state.tail_tag):
         await free_tail(gw, existing)
     return state, True
 

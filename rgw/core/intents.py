@@ -22,7 +22,7 @@ import itertools
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rgw.core import places
 from rgw.errors import S3Error
@@ -100,6 +100,12 @@ class OpenIntent:
                 if not self._intents.covers(self):
                     await self._intents.exchange(self)
 
+    async def amend(self, **fields: Any) -> None:
+        """Notes more of what is about to be done: fields of Intent. As durable as after ``confirm``, and refused like it."""
+        await self.confirm()
+        async with self._turn:
+            await self._intents.exchange(self, **fields)
+
     def close(self) -> None:
         """What was intended is done, or undone."""
         task, self._recording = self._recording, None
@@ -165,13 +171,14 @@ class Intents:
             head_oid=names.raw_name(marker, key, instance), head_locator=names.locator(marker, key))
 
     @property
-    def _window(self) -> int:
+    def window(self) -> int:
+        """How many RADOS objects may be missing below the highest one that a writer of this gateway made."""
         options = self._gateway.options
         return options.rgw_put_obj_min_window_size // options.rgw_obj_stripe_size + 2
 
     def tails(self, bucket: Bucket, key: str, pool: str, prefix: str, tag: str, instance: str = "") -> OpenIntent:
         """For tails ``prefix`` + number that will be ``key``'s, whose tail_tag will be ``tag``. ``instance``: the version; tails bear it too."""
-        return self._new(replace(self._about(OBJECT, bucket, key, instance), pool=pool, prefixes=[prefix], window=self._window, tag=tag))
+        return self._new(replace(self._about(OBJECT, bucket, key, instance), pool=pool, prefixes=[prefix], window=self.window, tag=tag))
 
     def tail(self, bucket: Bucket, key: str, head: tuple[str, str, str], pool: str, manifest: bytes, tag: str) -> OpenIntent:
         """For a tail that a head (its pool, name, locator) is about to lose or to get: the head has it while its tail_tag is ``tag``.
@@ -190,15 +197,21 @@ class Intents:
         """For a version without tails, which nobody sees until it is linked."""
         return self._new(self._about(VERSION, bucket, key, instance))
 
-    def part(self, bucket: Bucket, key: str, upload_id: str, meta: tuple[str, str], number: int, pool: str, prefixes: list[str]) -> OpenIntent:
-        """For a part of an upload whose ``.meta`` is ``meta`` (pool, name). The part's first object bears ``mark`` as xattr MARK."""
+    def part(
+        self, bucket: Bucket, key: str, upload_id: str, meta: tuple[str, str], number: int, pool: str, prefixes: list[str], *,
+        referred: bytes = b"", tag: str = "",
+    ) -> OpenIntent:
+        """For a part of an upload whose ``.meta`` is ``meta`` (pool, name). The part's first object bears ``mark`` as xattr MARK.
+
+        ``referred``: the others' tails (a GcObjChain) on which it takes references under ``tag``.
+        """
         head_pool, head_oid = meta
         return self._new(replace(
             self._about(PART, bucket, key), head_pool=head_pool, head_oid=head_oid, head_locator="", pool=pool, prefixes=prefixes, number=number,
-            window=self._window, upload_id=upload_id))
+            window=self.window, upload_id=upload_id, manifest=referred, tag=tag))
 
     def ending(self, bucket: Bucket, key: str, upload_id: str, cookie: str, *, abort: bool) -> OpenIntent:
-        """For the end of an upload under the lock of ``cookie``."""
+        """For the end of an upload under the lock of ``cookie``; rgw.core.complete amends it."""
         return self._new(replace(self._about(ENDING, bucket, key), upload_id=upload_id, tag=cookie, number=int(abort)))
 
     async def record(self, item: OpenIntent) -> None:
@@ -259,11 +272,11 @@ class Intents:
             except StoreError as error:
                 log.warning("cannot renew this gateway's lease: %s", error)
 
-    async def exchange(self, item: OpenIntent) -> None:
-        """After the lease ran out: takes it again, and sees that the intent was not claimed."""
+    async def exchange(self, item: OpenIntent, **fields: Any) -> None:
+        """After the lease ran out, takes it again; sees that the intent was not claimed. ``fields`` of it are noted anew."""
         await self.hold_lease()
         period, known = self._period, item.value.encode()
-        item.value = replace(item.value, confirmed=item.value.confirmed + 1)
+        item.value = replace(item.value, confirmed=item.value.confirmed + 1, **fields)
         try:
             await (await self.pool()).write(item.oid, WriteOp().omap_cmp(item.key, known).omap_set({item.key: item.value.encode()}))
         except (Cancelled, NotFound):

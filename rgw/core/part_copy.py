@@ -1,6 +1,32 @@
 """UploadPartCopy by reference: the part holds references on the source's tails, only bytes in the source's head are copied.
 
-The order of steps is that of the formats page, section 12: intent, references, own bytes, part object, record. Other orders lose data.
+The steps, in this order, others lose data:
+1. an intent in the log pool tells the part's names, the tails and the tag of the references;
+2. a note in the upload's ``.meta`` tells tails and tag, unless the upload is being ended;
+3. the references are taken, each after a look whether the intent still stands;
+4. the part's object is written, with the own bytes and the manifest, and its index entry;
+5. its record goes into ``.meta``, if that is there and the upload is not being ended;
+6. the intent goes.
+
+Each attempt has a tag of its own, and a Complete takes references of its own for the object (rgw.core.complete). So every reference has
+one owner, nobody takes a tag again that was given back (which would retire it: such a reference stays for ever), and giving it back once
+too often does no harm. Who gives them back, where the gateway
+
+=====================  =======================================  ===========================================
+the upload is          is killed (or nobody knows how it went)  is only slow
+=====================  =======================================  ===========================================
+open, not recorded     1-4: recovery, by the intent             nobody: it goes on
+open, recorded         5-6: nobody, the part counts             nobody
+replaced               who replaces the part, else the end      the same
+completed or aborted   2-4: recovery, and the end by the note;  its step 2 or 5 is refused: itself; if recovery
+by us                  5-6: the end, by the note                took it for dead, 3-5 are refused: both
+aborted by radosgw     2-4: recovery, by the intent;            its step 5 is refused: itself;
+                       5-6: radosgw, by the part's object       recorded: radosgw, by the part's object
+completed by radosgw   as aborted; where the part is recorded, radosgw refuses to complete, and the upload goes on
+=====================  =======================================  ===========================================
+
+What is left: a part recorded between radosgw's look at the parts and its removal of ``.meta``, and a copied part that radosgw replaces
+and whose upload it then ends. radosgw loses its own parts in the same places.
 """
 
 from __future__ import annotations
@@ -18,13 +44,13 @@ from rgw.core.copy import put_references, take_references
 from rgw.core.encryption import CustomerKey, is_encrypted
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
-from rgw.core.head import entry_meta, existing_head
+from rgw.core.head import entry_meta
 from rgw.core.indexed import IndexChange
-from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces, tails
+from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces
 from rgw.core.parts import MARK, PartWriter, drop_index_entry, part_intent, record_part
 from rgw.core.reader import ObjectChanged, read, read_head
 from rgw.core.state import ACL, ETAG, IDTAG, MANIFEST, TAIL_TAG, ObjectState, with_nul
-from rgw.core.uploads import CLOSING, INTENT, PIECES, Part, Upload
+from rgw.core.uploads import CLOSING, NOTE, PIECES, Part, Upload, reference_tag
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
 from rgw.formats.basics import Obj, PlacementRule, Pool
@@ -104,9 +130,8 @@ async def _really(
         await writer.abort()
 
 
-async def _record_intent(upload: Upload, number: int, chain: list[GcObj], limit: int) -> bool:
+async def _note(upload: Upload, key: bytes, chain: list[GcObj], limit: int) -> bool:
     """Notes which tails get a reference; False if the upload's parts would then lie in more than ``limit`` pieces of others."""
-    key = INTENT + b"%d.%s" % (number, random_text(16).encode())
     try:
         while True:
             known = upload.attrs.get(PIECES, b"")
@@ -132,69 +157,55 @@ async def _by_reference(
     """None, with nothing done, if the upload would be in too many pieces."""
     assert src.manifest is not None
     source_pool = places.manifest_pool_name(gw, src.bucket, src.manifest)
-    shared = [piece for piece in found if not piece.head]
-    chain = gc_chain(shared, source_pool)
-    with part_intent(gw, upload, number, [upload.name, f"{upload.key}.{random_text(32)}"]) as intent:
+    shared = [
+        Piece(piece.offset - offset, piece.length, pooled(piece.loc, piece.pool or source_pool), piece.start) for piece in found if not piece.head
+    ]
+    chain = gc_chain([piece for piece in found if not piece.head], source_pool)
+    attempt = random_text(16)
+    note, tag = NOTE + b"%d.%s" % (number, attempt.encode()), reference_tag(upload.upload_id, attempt)
+    prefixes = [upload.name, f"{upload.key}.{random_text(32)}"]
+    written: list[str] = []
+    with part_intent(gw, upload, number, prefixes, referred=GcObjChain(objs=chain).encode(), tag=tag) as intent:
         intent.begin()
-        if not await _record_intent(upload, number, chain, gw.options.rgw_part_copy_max_pieces):
-            return None
-        return await _with_references(gw, upload, number, src, found, offset, length, etag, intent)
+        try:
+            if not await _note(upload, note, chain, gw.options.rgw_part_copy_max_pieces):
+                return None
+            if await take_references(gw, chain, tag, intent):
+                raise ObjectChanged(src.head_oid)  # just collected
+            own = b"".join([await read_head(src, piece.start, piece.length) for piece in found if piece.head])
+            return await _with_references(gw, upload, number, own, shared, length, etag, intent, written)
+        except (S3Error, ObjectChanged):  # it was not recorded, and nothing of it is under way
+            await put_references(gw, chain, tag)
+            for prefix in written:
+                await remove_objects(gw, places.tail_pool_name(gw, upload.bucket, upload.placement), [upload.part_oid(prefix, number)])
+                await drop_index_entry(gw, upload.bucket, upload.part_key(prefix, number))
+            intent.close()
+            raise
 
 
 async def _with_references(
-    gw: Gateway, upload: Upload, number: int, src: ObjectState, found: list[Piece], offset: int, length: int, etag: str, intent: OpenIntent,
+    gw: Gateway, upload: Upload, number: int, own: bytes, shared: list[Piece], length: int, etag: str, intent: OpenIntent, written: list[str],
 ) -> Part:
-    assert src.manifest is not None
-    source_pool = places.manifest_pool_name(gw, src.bucket, src.manifest)
-    shared = [piece for piece in found if not piece.head]
-    chain = gc_chain(shared, source_pool)
-    if await take_references(gw, chain, upload.upload_id):
-        raise ObjectChanged(src.head_oid)  # just collected; what was taken stays until the upload ends
-    own = b"".join([await read_head(src, piece.start, piece.length) for piece in found if piece.head])
-    listed = [
-        Piece(piece.offset - offset, piece.length, pooled(piece.loc, piece.pool or source_pool), piece.start) for piece in shared
-    ]
+    """Writes and records the part. ``written`` gets the prefix of its object's name as soon as that is there."""
     await intent.confirm()
-    prefix, manifest, version, mtime, attrs = await _part_object(gw, upload, number, own, listed, length, etag, intent)
-    part_pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
-    ioctx = await gw.pool(part_pool)
-    key = upload.part_key(prefix, number)
-    change = await IndexChange.prepare(gw, upload.bucket, key, delete=False, tag=gw.new_tag())
+    prefix, version, mtime, attrs = await _part_object(gw, upload, number, own, shared, length, etag, intent)
+    written.append(prefix)
+    ioctx = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement))
+    change = await IndexChange.prepare(gw, upload.bucket, upload.part_key(prefix, number), delete=False, tag=gw.new_tag())
     await change.complete(ioctx.pool_id, version, entry_meta(attrs, length, mtime))
     part = Part(number, length, etag, mtime)
     empty = ObjManifest(
         obj_size=0, objs={}, explicit_objs=False, obj=upload.final_obj, head_size=0, max_head_size=0, prefix=prefix, rules={},
         head_placement=PlacementRule("", ""), tail_placement=upload.placement,
     )
-    try:
-        await record_part(gw, upload, part, empty, intent)
-    except S3Error as error:
-        # The part object is recorded nowhere, hence ours to remove.
-        await remove_objects(gw, part_pool, [upload.part_oid(prefix, number)])
-        await drop_index_entry(gw, upload.bucket, key)
-        if error.code == "NoSuchUpload":
-            await _release_late(gw, upload, chain)
-        raise
+    await record_part(gw, upload, part, empty, intent)
     return part
-
-
-async def _release_late(gw: Gateway, upload: Upload, chain: list[GcObj]) -> None:
-    """Puts references taken after the end of the upload had put its own: all, but those that the completed object lives on.
-
-    Only for an upload whose ``.meta`` is gone: before that its object may still be on the way.
-    """
-    state = await existing_head(gw, upload.bucket, upload.key)
-    used: set[tuple[str, str]] = set()
-    if state is not None and state.manifest is not None and state.tail_tag.rstrip("\0") == upload.upload_id:
-        held = gc_chain(tails(state.manifest), places.manifest_pool_name(gw, upload.bucket, state.manifest))
-        used = {(item.pool, item.oid) for item in held}
-    await put_references(gw, [item for item in chain if (item.pool, item.oid) not in used], upload.upload_id)
 
 
 async def _part_object(
     gw: Gateway, upload: Upload, number: int, own: bytes, shared: list[Piece], length: int, etag: str, intent: OpenIntent,
-) -> tuple[str, ObjManifest, int, int, dict[str, bytes]]:
-    """Writes the part's object. Returns its prefix, manifest, version, mtime and xattrs."""
+) -> tuple[str, int, int, dict[str, bytes]]:
+    """Writes the part's object. Returns its prefix, version, mtime and xattrs."""
     pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
     ioctx = await gw.pool(pool)
     mtime = time.time_ns()
@@ -203,7 +214,7 @@ async def _part_object(
         first = [Piece(0, len(own), obj, 0)] if own else []
         manifest = explicit_manifest(obj, first + shared, length, len(own), upload.placement)
         attrs = {
-            MANIFEST: manifest.encode(), TAIL_TAG: upload.upload_id.encode(), IDTAG: with_nul(gw.new_tag()), ETAG: etag.encode(),
+            MANIFEST: manifest.encode(), TAIL_TAG: intent.value.tag.encode(), IDTAG: with_nul(gw.new_tag()), ETAG: etag.encode(),
         }
         if ACL in upload.attrs:
             attrs[ACL] = upload.attrs[ACL]
@@ -212,5 +223,5 @@ async def _part_object(
             version = (await ioctx.write(upload.part_oid(prefix, number), op)).version
         except store_errors.Exists:
             continue
-        return prefix, manifest, version, mtime, attrs
+        return prefix, version, mtime, attrs
     raise store_errors.Exists(upload.part_oid(prefix, number))

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rgw.core import encryption, places
+from rgw.core.copy import put_references
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import entry_meta
@@ -16,7 +17,7 @@ from rgw.core.indexed import IndexChange
 from rgw.core.manifest import gc_chain, gc_obj, part_manifest
 from rgw.core.state import ACL, ETAG, with_nul
 from rgw.core.stripes import StripeSink
-from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, FORMER, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces
+from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, FORMER, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces, part_references
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
 from rgw.formats.gc import GcObj
@@ -74,8 +75,12 @@ async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjMani
             continue  # the part was replaced meanwhile, or the upload is ending: look again
     if old:
         found = UploadPartInfo.decode(old)
+        replaced = Part(found.num, found.size, found.etag, found.modified, info=found)
         try:
-            await free_parts(gw, upload, [Part(found.num, found.size, found.etag, found.modified, info=found)])
+            if replaced.by_reference:
+                tag, held = await part_references(gw, upload, replaced)
+                await put_references(gw, held, tag)
+            await free_parts(gw, upload, [replaced])
             await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().omap_rm([former]))
         except (store_errors.StoreError, S3Error) as error:
             # The new part counts, whatever happens to the former one: the end of the upload frees it, or just did.
@@ -97,7 +102,7 @@ async def enqueue_parts(gw: Gateway, upload: Upload, parts: list[Part], pool: st
 async def free_parts(gw: Gateway, upload: Upload, parts: list[Part], *, index: bool = True) -> None:
     """Frees parts that no object uses: own data to the garbage collector, index entries removed if ``index``.
 
-    References that a part holds on others' tails stay until the upload ends.
+    References that they hold on others' tails are not theirs to give back.
     """
     pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
     await enqueue_parts(gw, upload, parts, pool, f"{upload.upload_id}.{random_text(16)}")
@@ -122,11 +127,11 @@ async def drop_index_entry(gw: Gateway, bucket: Bucket, key: IndexKey) -> None:
     await change.complete(-1, 0, DirEntryMeta(mtime=time.time_ns()))
 
 
-def part_intent(gw: Gateway, upload: Upload, number: int, prefixes: list[str]) -> OpenIntent:
-    """The intent to write a part under one of the prefixes; its first object has to bear ``mark`` as MARK."""
+def part_intent(gw: Gateway, upload: Upload, number: int, prefixes: list[str], *, referred: bytes = b"", tag: str = "") -> OpenIntent:
+    """The intent to write a part under one of the prefixes; its first object has to bear ``mark`` as MARK. The rest as for Intents.part."""
     return gw.intents.part(
         upload.bucket, upload.key, upload.upload_id, (places.extra_pool_name(gw, upload.bucket), upload.meta_oid), number,
-        places.tail_pool_name(gw, upload.bucket, upload.placement), prefixes)
+        places.tail_pool_name(gw, upload.bucket, upload.placement), prefixes, referred=referred, tag=tag)
 
 
 def _stripe(oid: str) -> int:

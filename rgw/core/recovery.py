@@ -34,12 +34,12 @@ from rgw.core.intents import (
 from rgw.core.manifest import gc_chain, gc_obj, tails
 from rgw.core.parts import MARK, drop_index_entry
 from rgw.core.state import MANIFEST, TAIL_TAG, load
-from rgw.core.uploads import CLOSED_PART, FORMER, part_omap_key
+from rgw.core.uploads import CLOSED_PART, FORMER, held_references, object_tag, part_omap_key
 from rgw.core.uploads import PART as RECORD
 from rgw.errors import S3Error
 from rgw.formats import names
 from rgw.formats.cls_lock import EXCLUSIVE, GetInfoOp, LockOp
-from rgw.formats.gc import GcObj
+from rgw.formats.gc import GcObj, GcObjChain
 from rgw.formats.intent import Intent
 from rgw.formats.obj import ObjManifest, UploadPartInfo
 from rgw.store import classes
@@ -153,6 +153,7 @@ class Recovery:
             bucket = await self._bucket(intent)
             if bucket is not None:
                 await settle_ending(self._gateway, bucket, intent.key, intent.upload_id, intent.tag, aborting=bool(intent.number))
+            await self._undo_ending(intent, bucket)
         else:
             raise S3Error("InternalError", f"an intent of the unknown kind {intent.kind}, noted by a newer gateway")
 
@@ -187,9 +188,13 @@ class Recovery:
         gw, marker = self._gateway, intent.bucket.marker
         ioctx = await gw.pool(intent.pool)
         recorded = await self._recorded(intent)
-        for prefix in intent.prefixes:
-            head = names.raw_name(marker, f"{prefix}.{intent.number}", "", "multipart")
-            xattrs = await _xattrs(ioctx, head)
+        heads = {prefix: names.raw_name(marker, f"{prefix}.{intent.number}", "", "multipart") for prefix in intent.prefixes}
+        found_xattrs = {prefix: await _xattrs(ioctx, head) for prefix, head in heads.items()}
+        counts = any(xattrs is not None and xattrs.get(MARK) == mark and prefix in (recorded or ()) for prefix, xattrs in found_xattrs.items())
+        if intent.manifest and not counts:
+            await put_references(gw, GcObjChain.decode(intent.manifest).objs, intent.tag)
+        for prefix, head in heads.items():
+            xattrs = found_xattrs[prefix]
             if recorded is not None and prefix in recorded or xattrs is not None and xattrs.get(MARK) != mark:
                 continue  # it counts, or is another writer's
             if xattrs is not None:
@@ -199,6 +204,30 @@ class Recovery:
                     continue  # it was completed
                 await gw.gc.enqueue(intent.upload_id, found)
             await self._drop_index_entry(intent, IndexKey.multipart(f"{prefix}.{intent.number}", intent.key))
+
+    async def _undo_ending(self, intent: Intent, bucket: Bucket | None) -> None:
+        """What an object would have held of others', and what is left of an upload of which radosgw saw no parts when it aborted it."""
+        gw, marker = self._gateway, intent.bucket.marker
+        if not intent.manifest:
+            return
+        head = await _xattrs(await gw.pool(intent.head_pool), intent.head_oid, intent.head_locator)
+        if head is None or head.get(TAIL_TAG, b"").decode("utf-8", "surrogateescape") != object_tag(intent.upload_id, intent.tag):
+            await put_references(gw, GcObjChain.decode(intent.manifest).objs, object_tag(intent.upload_id, intent.tag))
+        if bucket is not None:
+            meta = names.raw_name(marker, f"{intent.key}.{intent.upload_id}.meta", "", "multipart")
+            if await _exists(await places.extra_pool(gw, bucket), meta):
+                return
+        ioctx, used = await gw.pool(intent.pool), await self._used(intent)
+        for name in intent.prefixes:
+            oid = names.raw_name(marker, name, "", "multipart")
+            xattrs = await _xattrs(ioctx, oid)
+            if xattrs is None or (intent.pool, oid) in used:
+                continue
+            tag, held = held_references(xattrs, intent.pool)
+            await put_references(gw, held, tag)
+            tail = [] if held else await self._probe(intent, lambda n, name=name: names.raw_name(marker, f"{name}_{n}", "", "shadow"))
+            await gw.gc.enqueue(intent.upload_id, [gc_obj(intent.pool, oid), *tail])
+            await self._drop_index_entry(intent, IndexKey.multipart(name, intent.key))
 
     async def _recorded(self, intent: Intent) -> set[str] | None:
         """The prefixes of the part's records, former ones too; None if the upload is over."""

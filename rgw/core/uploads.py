@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from rgw.core import places
 from rgw.core.compression import NONE
 from rgw.core.index import IndexKey
-from rgw.core.manifest import Piece, pieces, stripe_name
-from rgw.core.state import LONGEST_ID, MANIFEST, STORAGE_CLASS, text
+from rgw.core.manifest import Piece, gc_chain, pieces, stripe_name, tails
+from rgw.core.state import LONGEST_ID, MANIFEST, STORAGE_CLASS, TAIL_TAG, text
 from rgw.errors import S3Error
 from rgw.formats import names
 from rgw.formats.acl import AccessControlPolicy, AclOwner
 from rgw.formats.basics import Obj, PlacementRule
+from rgw.formats.gc import GcObj
 from rgw.formats.obj import CompressionInfo, MultipartUploadInfo, ObjManifest, UploadPartInfo
 from rgw.store import errors as store_errors
 from rgw.store.interface import IoCtx, ReadOp
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 PART = b"part."
 CLOSED_PART = b"ext.part."  # parts of an upload whose object is being made; radosgw sees no parts then
 SUMS = b"ext.sum."          # checksums of a part: "<etag> <algorithm>=<base64> ..."
-INTENT = b"ext.ref."        # tails that a part copy takes references on
+NOTE = b"ext.ref."          # tails that a part copy takes references on: + "<part number>.<attempt>", see ``reference_tag``
 FORMER = b"ext.old."        # records of parts that were replaced, until their data is freed
 CLOSING = "user.rgw.x-pyrgw-closing"  # set on .meta while the upload is completed or aborted: no part may be recorded
 NO_VERSION = b"1"  # its value, or the id of the version that the upload becomes
@@ -121,6 +122,16 @@ class Part:
         return self.manifest.prefix or upload.name
 
 
+def reference_tag(upload_id: str, attempt: str) -> str:
+    """The tag of all references that one attempt to copy a part takes, and the tail_tag of its part's object."""
+    return f"{upload_id}.{attempt}"
+
+
+def object_tag(upload_id: str, cookie: str) -> str:
+    """The tail_tag of an object that holds references on others' tails: they are those of one Complete, which its lock's cookie tells."""
+    return f"{upload_id}/{cookie}"
+
+
 def part_omap_key(number: int, prefix: bytes = PART) -> bytes:
     return prefix + b"%08d" % number
 
@@ -209,7 +220,25 @@ async def part_pieces(gw: Gateway, upload: Upload, part: Part) -> list[Piece]:
     pool = places.tail_pool_name(gw, upload.bucket, upload.placement)
     manifest = part.manifest
     if part.by_reference:
-        ioctx = await gw.pool(pool)
-        result = await ioctx.read(upload.part_oid(part.prefix(upload), part.number), ReadOp().getxattrs())
-        manifest = ObjManifest.decode(result.xattrs[MANIFEST])
+        manifest = ObjManifest.decode((await _part_xattrs(gw, upload, part))[MANIFEST])
     return [Piece(p.offset, p.length, p.loc, p.start, p.pool or pool, p.head) for p in pieces(manifest)]
+
+
+async def _part_xattrs(gw: Gateway, upload: Upload, part: Part) -> dict[str, bytes]:
+    ioctx = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement))
+    return (await ioctx.read(upload.part_oid(part.prefix(upload), part.number), ReadOp().getxattrs())).xattrs
+
+
+async def part_references(gw: Gateway, upload: Upload, part: Part) -> tuple[str, list[GcObj]]:
+    """The references that a part by reference holds: their tag and the tails; none if its object is gone."""
+    try:
+        return held_references(await _part_xattrs(gw, upload, part), places.tail_pool_name(gw, upload.bucket, upload.placement))
+    except store_errors.NotFound:
+        return "", []
+
+
+def held_references(xattrs: dict[str, bytes], pool: str) -> tuple[str, list[GcObj]]:
+    """Of a part's object, by its xattrs: the tag of the references that it holds and the tails, none of a part that owns all its bytes."""
+    if MANIFEST not in xattrs:
+        return "", []
+    return xattrs[TAIL_TAG].decode(), gc_chain(tails(ObjManifest.decode(xattrs[MANIFEST])), pool)

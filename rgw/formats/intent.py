@@ -11,7 +11,8 @@ class Intent(Struct):
     """``kind`` tells what is about to be done (rgw.core.intents), ``claimer`` who undoes it (an instance id; 0: nobody).
 
     ``head_*``: the RADOS object that decides whether it was done. ``pool``, ``prefixes``, ``number`` (of a part): the names of what is
-    written; ``window``: how many of them may be missing below the highest. ``manifest``: an ObjManifest of which tails are meant.
+    written, or of an upload's parts; ``window``: how many of them may be missing below the highest. ``manifest``: an ObjManifest of which
+    tails are meant, or, of uploads, a GcObjChain of the others' tails that are referred to.
     """
 
     kind: int = f(U8)
