@@ -26,6 +26,7 @@ _MISSING = [name for name in ("radosgw", "radosgw-admin") if shutil.which(name) 
 COMPRESSED = {"ZLIB": "zlib", "SNAPPY": "snappy", "ZSTD": "zstd", "LZ4": "lz4"}  # storage classes that radosgw compresses
 COLD, SECOND = "COLD", "second"  # a storage class and a placement with places of their own (pools are slow to make: namespaces)
 DATA_POOLS = ["default.rgw.buckets.data", "default.rgw.buckets.non-ec"]  # in all their namespaces
+WORKERS_OFF = ["rgw_enable_gc_threads=false", "rgw_enable_lc_threads=false", "rgw_dynamic_resharding=false"]
 _OPTIONS = ["rgw_gc_obj_min_wait=1", "rgw_crypt_require_ssl=false"]
 
 
@@ -67,17 +68,17 @@ def _parsed(text: str) -> Any:
 
 @pytest.fixture(scope="session")
 def pair(request) -> Iterator[Pair]:
-    """Both gateways. Radosgw starts first, hence the zone and its pools are its own making."""
+    """Both gateways, without workers (but for test_workers.py's own). Radosgw starts first, hence the zone and its pools are its own making."""
     if reason := missing_ceph() or (f"NOT TESTED BESIDE RADOSGW: {', '.join(_MISSING)} not installed (apt-get install radosgw)" if _MISSING else ""):
         pytest.skip(reason)
     cluster = request.getfixturevalue("ceph_cluster")
-    theirs = cluster.start_radosgw()
+    theirs = cluster.start_radosgw(options=[*WORKERS_OFF, "rgw_gc_obj_min_wait=1"])
     for name, compression in COMPRESSED.items():
         cluster.add_storage_class(name, f"{DATA_POOLS[0]}:zipped", compression)
     cluster.add_storage_class(COLD, f"{DATA_POOLS[0]}:cold")
     cluster.add_storage_class("STANDARD", f"{DATA_POOLS[0]}:{SECOND}", placement=SECOND)
     cluster.restart_radosgw()
-    ours = Ours(cluster)
+    ours = Ours(cluster, WORKERS_OFF)
     try:
         ours.start()
         yield Pair(cluster, theirs, ours.endpoint, ours)
@@ -96,9 +97,10 @@ class Ours:
         self.log = cluster.folder / f"pyrgw.{self._port}.out"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *further: str) -> None:
+        """``further`` options hold for this life only."""
         command = "import sys; from rgw.cli.main import rgw; sys.exit(rgw())"
-        options = [word for option in self._options for word in ("-o", option)]
+        options = [word for option in [*self._options, *further] for word in ("-o", option)]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", command, "serve", "--conf", str(self._cluster.conf), "--name", "client.admin", "--listen",
