@@ -19,6 +19,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.conftest import missing_ceph
+
 BIN = Path(sys.executable).parent
 DEADLINE = 30.0
 
@@ -132,6 +134,8 @@ def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "embedded":
         running = start_nano(folder / "data")
     else:
+        if reason := missing_ceph():
+            pytest.skip(reason)
         running = start_on_ceph(str(request.getfixturevalue("ceph_conf")), folder)
     yield running
     if running.process.poll() is None:
