@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING
 
 from rgw.core import copy as copying
@@ -45,7 +45,7 @@ class Objects:
         """As ``head``, with the head's bytes in the same round trip."""
         return await load(self._gw, bucket, key, version_id, prefetch=True)
 
-    def read(self, state: ObjectState, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    def read(self, state: ObjectState, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The object's bytes, in order. ObjectChanged if it is replaced while it is read. An encrypted object's state must be unlocked."""
         return reader.read(self._gw, state, offset, length)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ def _split(piece: Piece, limit: int) -> Iterator[Piece]:
         yield Piece(piece.offset + done, size, piece.loc, piece.start + done, piece.pool, piece.head)
 
 
-async def read(gw: Gateway, state: ObjectState, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+async def read(gw: Gateway, state: ObjectState, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
     """Yields the object's bytes ``[offset, offset + length)`` in order.
 
     S3Error for encrypted objects whose state is not unlocked; ObjectChanged in mid-way.

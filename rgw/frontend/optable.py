@@ -109,6 +109,7 @@ OPS += _unsupported("object", """
     ListObjectAnnotations=annotation GetObjectAnnotation=annotation,annotationName PutObjectAnnotation=annotation
     DeleteObjectAnnotation=annotation""")
 OPS.append(Op("RenameObject", "PUT", "object", ("renameObject",)))
+OPS += [Op("CORS preflight", "OPTIONS", scope) for scope in ("bucket", "object")]
 
 # the most specific row first: more query keys, then a header
 _ROWS: dict[tuple[str, str], list[Op]] = {}
@@ -116,6 +117,9 @@ for _op in sorted(OPS, key=lambda op: (-len(op.keys), not op.header)):
     _ROWS.setdefault((_op.method, _op.scope), []).append(_op)
 _PLAIN_ROWS = {place: [op for op in rows if not op.keys] for place, rows in _ROWS.items()}
 _KEYS = frozenset(key for op in OPS for key in op.keys)
+# the keys that name a resource of its own; the others only say more about one
+_RESOURCES = {scope: _KEYS.intersection(key for op in OPS if op.scope == scope for key in op.keys) - {"partNumber", "list-type", "id", "annotationName"}
+              for scope in ("service", "bucket", "object")}
 
 
 def find(method: str, scope: str, query: dict[str, str], headers: dict[str, str]) -> Op:
@@ -125,5 +129,7 @@ def find(method: str, scope: str, query: dict[str, str], headers: dict[str, str]
     rows = _PLAIN_ROWS if _KEYS.isdisjoint(query) else _ROWS
     for op in rows.get((method, scope), ()):
         if all(key in query for key in op.keys) and (not op.header or op.header in headers):
+            if rows is not _PLAIN_ROWS and method != "HEAD" and not _RESOURCES[scope].isdisjoint(query.keys() - set(op.keys)):
+                break  # DELETE of a bucket's ?acl is not DELETE of the bucket
             return op
     raise S3Error("MethodNotAllowed")

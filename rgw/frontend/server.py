@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import time
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp import web
@@ -134,9 +135,10 @@ class Handler:
             response.content_length = result.length
             await response.prepare(request)
             try:
-                async for piece in result.stream:
-                    await response.write(piece)
-                    result.sent += len(piece)
+                async with aclosing(result.stream):  # a client that goes away must not leave reads under way
+                    async for piece in result.stream:
+                        await response.write(piece)
+                        result.sent += len(piece)
                 if result.sent != result.length:
                     raise RuntimeError(f"{result.sent} of {result.length} bytes")
             except ConnectionError:

@@ -11,7 +11,7 @@ from rgw.errors import S3Error
 from rgw.ops import access, attrs, encryption, lifecycle, versioning
 from rgw.ops.request import Request, Result
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_RANGE = re.compile(r"(?i:bytes)=(\d*)-(\d*)", re.ASCII)
 _OVERRIDES = ("content-type", "content-language", "expires", "cache-control", "content-disposition", "content-encoding")
 
 
@@ -48,7 +48,7 @@ def check_conditions(state: ObjectState, headers: dict[str, str], prefix: str = 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     """(offset, length) of a single range; None where the header is to be ignored. S3Error InvalidRange."""
     match = _RANGE.fullmatch(header.strip()) if header else None
-    if match is None or match[0] == "bytes=-":
+    if match is None or not match[1] + match[2]:
         return None
     first, last = match[1][:19], match[2][:19]
     if not first:

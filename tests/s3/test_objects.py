@@ -1,6 +1,9 @@
 import asyncio
+import gc
 import logging
 import secrets
+import socket
+import sys
 import urllib.request
 from urllib.error import HTTPError
 
@@ -119,3 +122,31 @@ async def test_a_long_get_of_an_object_that_is_deleted_meanwhile_completes(s3, m
     assert start + await asyncio.to_thread(answer.read) == data
     await s3.gw.gc.process(include_all=True)
     assert await s3.objects() <= before
+
+
+async def test_a_reader_that_leaves_takes_its_reads_along(s3):
+    """A client that hangs up within a large body: nothing goes on, nothing is left for the collector of cycles to complain of."""
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=bytes(24 << 20))
+
+    def leave():
+        with connect(s3) as sock:
+            sock.sendall(head("GET", path(s3, "k"), signed(s3, "GET", path(s3, "k"), {})))
+            sock.recv(1 << 16)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, not a goodbye
+    left: list[str] = []
+    old = sys.get_asyncgen_hooks().finalizer
+
+    def finalize(generator):
+        left.append(generator.__qualname__)
+        old(generator)
+    sys.set_asyncgen_hooks(finalizer=finalize)
+    before = asyncio.all_tasks()
+    for _ in range(3):
+        await asyncio.to_thread(leave)
+    for _ in range(100):
+        if not asyncio.all_tasks() - before:
+            break
+        await asyncio.sleep(0.02)
+    gc.collect()
+    sys.set_asyncgen_hooks(finalizer=old)
+    assert left == [] and not asyncio.all_tasks() - before
