@@ -50,6 +50,7 @@ from rgw.core.uploads import (
     part_omap_key,
     part_pieces,
     part_references,
+    read_beside_parts,
     read_parts,
     reference_tag,
 )
@@ -320,7 +321,7 @@ async def _former(upload: Upload) -> list[Part]:
 async def _references(gw: Gateway, upload: Upload, parts: list[Part]) -> list[tuple[str, list[GcObj]]]:
     """All references that the upload's parts ever took, by their tags, given back or not; those of ``parts`` if ``.meta`` is gone."""
     try:
-        return [(reference_tag(upload.upload_id, key.partition(b".")[2].decode()), GcObjChain.decode(value).objs)
+        return [(reference_tag(upload.upload_id, key.partition(b".")[2].decode()), GcObjChain.decode(read_beside_parts(value)).objs)
                 async for key, value in _values(upload, NOTE)]
     except store_errors.NotFound:  # radosgw aborted the upload meanwhile, seeing no parts
         return await each([part for part in parts if part.by_reference], partial(part_references, gw, upload), _LOOKS)

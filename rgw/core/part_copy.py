@@ -50,7 +50,7 @@ from rgw.core.manifest import Piece, explicit_manifest, gc_chain, pieces
 from rgw.core.parts import MARK, PartWriter, drop_index_entry, part_intent, record_part
 from rgw.core.reader import ObjectChanged, read, read_head
 from rgw.core.state import ACL, ETAG, IDTAG, MANIFEST, TAIL_TAG, ObjectState, with_nul
-from rgw.core.uploads import CLOSING, NOTE, PIECES, Part, Upload, reference_tag
+from rgw.core.uploads import CLOSING, NOTE, PIECES, Part, Upload, beside_parts, reference_tag
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
 from rgw.formats.basics import Obj, PlacementRule, Pool
@@ -140,7 +140,7 @@ async def _note(upload: Upload, key: bytes, chain: list[GcObj], limit: int) -> b
                 return False
             op = WriteOp().assert_exists().cmpxattr(CLOSING, b"").cmpxattr(PIECES, known).setxattr(PIECES, b"%d" % total)
             try:
-                await upload.pool.write(upload.meta_oid, op.omap_set({key: GcObjChain(objs=chain).encode()}))
+                await upload.pool.write(upload.meta_oid, op.omap_set({key: beside_parts(GcObjChain(objs=chain).encode())}))
                 return True
             except store_errors.Cancelled:
                 now = (await upload.pool.read(upload.meta_oid, ReadOp().getxattrs())).xattrs

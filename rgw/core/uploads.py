@@ -28,6 +28,9 @@ CLOSED_PART = b"ext.part."  # parts of an upload whose object is being made; rad
 SUMS = b"ext.sum."          # checksums of a part: "<etag> <algorithm>=<base64> ..."
 NOTE = b"ext.ref."          # tails that a part copy takes references on: + "<part number>.<attempt>", see ``reference_tag``
 FORMER = b"ext.old."        # records of parts that were replaced, until their data is freed
+# radosgw reads the keys from "part." on, but all keys once it finds that a part number is missing; then it takes each value for a part's
+# record, what comes later for the truth, and does not count number 0. So every other value begins with such a record, in its shortest form.
+_NO_PART = b"\x02\x02\x18\0\0\0" + bytes(24)
 CLOSING = "user.rgw.x-pyrgw-closing"  # set on .meta while the upload is completed or aborted: no part may be recorded
 NO_VERSION = b"1"  # its value, or the id of the version that the upload becomes
 PIECES = "user.rgw.x-pyrgw-pieces"    # of .meta: how many pieces of other objects' tails its parts were given, as decimal digits
@@ -132,18 +135,27 @@ def object_tag(upload_id: str, cookie: str) -> str:
     return f"{upload_id}/{cookie}"
 
 
+def beside_parts(value: bytes) -> bytes:
+    """A value of ``.meta``'s omap that is no record of a part, as it is stored."""
+    return _NO_PART + value
+
+
+def read_beside_parts(stored: bytes) -> bytes:
+    return stored.removeprefix(_NO_PART)
+
+
 def part_omap_key(number: int, prefix: bytes = PART) -> bytes:
     return prefix + b"%08d" % number
 
 
 def encode_sums(etag: str, checksums: dict[str, str]) -> bytes:
-    return " ".join([etag, *(f"{name}={value}" for name, value in sorted(checksums.items()))]).encode()
+    return beside_parts(" ".join([etag, *(f"{name}={value}" for name, value in sorted(checksums.items()))]).encode())
 
 
 def _decode_sums(value: bytes | None, etag: str) -> dict[str, str]:
     if value is None:
         return {}
-    first, *rest = value.decode().split(" ")
+    first, *rest = read_beside_parts(value).decode().split(" ")
     if first != etag:
         return {}  # of a part that another gateway replaced
     return dict(item.split("=", 1) for item in rest)
