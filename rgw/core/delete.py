@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -43,13 +43,24 @@ async def delete_plain(gw: Gateway, bucket: Bucket, key: str, version_id: str = 
             return done
 
 
-async def remove_object(gw: Gateway, state: ObjectState, guard: Mapping[str, bytes] | None = None, *, keep_tail: bool = False) -> bool | None:
-    """Removes an object, or a version, in this state; False if it is gone, None if it or an xattr of ``guard`` changed.
+async def remove_object(
+    gw: Gateway, state: ObjectState, guard: Mapping[str, bytes] | None = None, *, keep_tail: bool = False,
+    due: Callable[[], Awaitable[bool]] | None = None,
+) -> bool | None:
+    """Removes an object, or a version, in this state; False if it is gone, None if it or an xattr of ``guard`` changed, or it is not ``due``.
 
     What a versioned key's head says of its versions stays. ``keep_tail``: its tail still belongs to the caller.
     """
     with nullcontext() if keep_tail else await note_old_tail(gw, state):
         change = await IndexChange.prepare(gw, state.bucket, IndexKey.of(state.key, state.instance), delete=True, tag="_" + gw.new_tag())
+        try:
+            wanted = due is None or await due()
+        except BaseException:
+            await change.cancel()
+            raise
+        if not wanted:
+            await change.cancel()
+            return None
         op = WriteOp().cmpxattr(IDTAG, state.idtag)
         for name, value in (guard or {}).items():
             op.cmpxattr(name, value)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rgw.core import places
@@ -78,6 +80,22 @@ async def look(bucket: Bucket, key: str, instance: str = "") -> Look:
     return Look(entry, OlhEntry.decode(raw) if raw else None, raw)
 
 
+async def null_entry(bucket: Bucket, key: str) -> tuple[bytes, bytes]:
+    """Where the index holds the entry of a key's null version, and its bytes; b"" if there is none. S3Error NoSuchBucket."""
+    name = names.index_name(key).encode("utf-8", "surrogateescape")
+    by_instance = INSTANCE + name + b"\0i"
+    plain = await _stored(bucket, key, name)
+    if plain and not DirEntry.decode(plain).flags & FLAG_VER_MARKER:
+        return name, plain
+    return by_instance, await _stored(bucket, key, by_instance)
+
+
+async def _stored(bucket: Bucket, key: str, place: bytes) -> bytes:
+    result = await bucket.index.read(key, ReadOp().assert_exists().omap_get_keys([place]))
+    assert result.omap is not None
+    return result.omap.values.get(place, b"")
+
+
 def new_op_tag() -> str:
     """A tag whose order is that of time, in seconds."""
     return f"{int(time.time()):016x}{random_text(16).lower()}"
@@ -118,6 +136,14 @@ async def announce(gw: Gateway, bucket: Bucket, key: str, op_tag: str) -> str:
     raise S3Error("ServiceUnavailable", "the object's versions change too fast")
 
 
+async def withdraw(gw: Gateway, bucket: Bucket, key: str, op_tag: str) -> None:
+    """Takes an announcement back of a change that is not made; if that had kept the key from being dropped, it is now."""
+    head = await existing_head(gw, bucket, key)
+    if head is not None and OLH_IDTAG in head.attrs:
+        await _withdraw(gw, bucket, key, head.attrs[OLH_IDTAG].decode(), op_tag)
+        await settle(gw, head, dangling=True)
+
+
 async def _withdraw(gw: Gateway, bucket: Bucket, key: str, tag: str, op_tag: str) -> None:
     """Takes an announcement back whose change the index refused."""
     try:
@@ -131,12 +157,12 @@ async def _withdraw(gw: Gateway, bucket: Bucket, key: str, tag: str, op_tag: str
 
 async def link(
     gw: Gateway, bucket: Bucket, key: str, instance: str, *, marker: DirEntryMeta | None = None, op_tag: str = "", expected: bytes | None = None,
-    epoch: int = 0,
+    entry: tuple[bytes, bytes] | None = None, epoch: int = 0,
 ) -> None:
     """Makes a version the current one: one whose head and index entry stand, or with ``marker`` a new delete marker.
 
     ``op_tag``: of an announcement that is made already. ``epoch``: the version's place in the order of versions; 0: the newest.
-    ``expected``: the key's OLH entry as it was seen; Moved if it is another one.
+    ``expected``: the key's OLH entry as it was seen, or ``entry``: another one and its place; Moved if it is different by now.
     NotFound if the index has no such version, or if a delete marker would come upon another one.
     """
     place = IndexKey.of(key, instance)
@@ -146,7 +172,7 @@ async def link(
             key=place.cls_key, olh_tag=tag, delete_marker=marker is not None, op_tag=op_tag, meta=marker or DirEntryMeta(), olh_epoch=epoch,
             log_op=False, bilog_flags=_VERSIONED_OP, zones_trace=bucket.index.zones_trace))
 
-    await _change(gw, bucket, key, call, op_tag, expected)
+    await _change(gw, bucket, key, call, op_tag, entry or _olh_seen(key, expected))
 
 
 async def list_anew(gw: Gateway, bucket: Bucket, key: str, instance: str) -> None:
@@ -174,15 +200,21 @@ async def unlink(gw: Gateway, bucket: Bucket, key: str, instance: str, *, expect
             key=place.cls_key, op_tag=op_tag, olh_epoch=0, log_op=False, bilog_flags=_VERSIONED_OP, olh_tag=tag,
             zones_trace=bucket.index.zones_trace))
 
-    tag, op_tag = await _change(gw, bucket, key, call, "", expected)
+    tag, op_tag = await _change(gw, bucket, key, call, "", _olh_seen(key, expected))
     head = await existing_head(gw, bucket, key)
     if head is not None and OLH_PENDING + op_tag in head.attrs:  # nothing was logged: it was gone, or a marker that was not current
         await _withdraw(gw, bucket, key, tag, op_tag)
 
 
-async def _change(gw: Gateway, bucket: Bucket, key: str, call, op_tag: str, expected: bytes | None) -> tuple[str, str]:  # type: ignore[no-untyped-def]
+def _olh_seen(key: str, expected: bytes | None) -> tuple[bytes, bytes] | None:
+    return None if expected is None else (OLH + names.index_name(key).encode("utf-8", "surrogateescape"), expected)
+
+
+async def _change(  # type: ignore[no-untyped-def]
+    gw: Gateway, bucket: Bucket, key: str, call, op_tag: str, seen: tuple[bytes, bytes] | None,
+) -> tuple[str, str]:
     """Announces, changes the index, applies. Returns the tags of the head and of the change."""
-    seen = None if expected is None else (OLH + names.index_name(key).encode("utf-8", "surrogateescape"), expected)
+    restored = False
     for _ in range(_TRIES):
         op_tag = op_tag or new_op_tag()
         tag = await announce(gw, bucket, key, op_tag)
@@ -191,17 +223,30 @@ async def _change(gw: Gateway, bucket: Bucket, key: str, call, op_tag: str, expe
             break
         except store_errors.Cancelled:
             await _withdraw(gw, bucket, key, tag, op_tag)
-            if seen is not None and (await look(bucket, key)).olh_raw != expected:
+            if seen is not None and await _stored(bucket, key, seen[0]) != seen[1]:
                 raise Moved from None
             await _repair_head(gw, bucket, key, tag)
             op_tag = ""
         except store_errors.NotFound:
             await _withdraw(gw, bucket, key, tag, op_tag)
-            raise
+            if restored or not await _restore_current(bucket, key):
+                raise
+            restored, op_tag = True, ""
     else:
         raise S3Error("ServiceUnavailable", "the object's versions change too fast")
     await apply_log(gw, bucket, key)
     return tag, op_tag
+
+
+async def _restore_current(bucket: Bucket, key: str) -> bool:
+    """Gives the current version its entry back by what listings tell of it, for without that the index refuses every other version.
+
+    radosgw loses the entry of a null version that is written while it is removed. What else is wrong there `bucket check` sees to.
+    """
+    from rgw.core import version_check  # which needs what is here
+
+    index = await version_check.read_key(bucket, key)
+    return index.olh is not None and await version_check.restore_entry(bucket, key, index, index.olh.key.instance)
 
 
 async def _repair_head(gw: Gateway, bucket: Bucket, key: str, tag: str) -> None:
@@ -224,12 +269,8 @@ async def apply_log(gw: Gateway, bucket: Bucket, key: str) -> None:
         head = await existing_head(gw, bucket, key)  # before the log: a null version that is written later makes the head differ
         if head is None or OLH_IDTAG not in head.attrs:
             return
-        request = cls_rgw.ReadOlhLogOp(olh=IndexKey.of(key).cls_key, ver_marker=0, olh_tag=head.attrs[OLH_IDTAG].decode())
-        try:
-            reply = (await bucket.index.read(key, ReadOp().assert_exists().call(classes.BUCKET_READ_OLH_LOG(request)))).reply
-        except store_errors.Cancelled:
-            return  # the index has no such key, or under another tag: the next change sees to it
-        if not reply.log:
+        reply = await _read_log(head)
+        if reply is None or not reply.log:
             return
         if await _apply(gw, head, reply.log) and not reply.truncated:
             return
@@ -248,21 +289,15 @@ async def _apply(gw: Gateway, head: ObjectState, logged: dict[int, list[OlhLogEn
     update = WriteOp(mtime=head.mtime).cmpxattr(OLH_IDTAG, head.attrs[OLH_IDTAG]).cmpxattr(OLH_VER, stored)
     update.setxattr(OLH_VER, str(last).encode())
     final: OlhLogEntry | None = None
-    removed: dict[str, None] = {}
     for entry in entries:
         update.rmxattr(OLH_PENDING + entry.op_tag)
-        instance = "" if entry.key.instance == "null" else entry.key.instance
-        if entry.op == _REMOVE:
-            removed[instance] = None
-        else:
+        if entry.op != _REMOVE:
             final = entry
-            if entry.op == _LINK and not entry.delete_marker:
-                removed.pop(instance, None)  # the null version was written again, in the old one's place
     if final is not None and final.op == _LINK:
         info = OlhInfo(target=Obj(bucket.info.bucket, "", key, final.key.instance), removed=final.delete_marker)
         update.setxattr(OLH_INFO, info.encode())
     try:
-        for instance in removed:
+        for instance in _to_remove(entries):
             if not await _remove_version(gw, head, instance, stored):
                 return False
         await write_head(gw, bucket, key, update)
@@ -274,11 +309,23 @@ async def _apply(gw: Gateway, head: ObjectState, logged: dict[int, list[OlhLogEn
     return True
 
 
+def _to_remove(entries: Iterable[OlhLogEntry]) -> dict[str, None]:
+    """The versions that a log, in the order of time, wants removed."""
+    removed: dict[str, None] = {}
+    for entry in entries:
+        instance = "" if entry.key.instance == "null" else entry.key.instance
+        if entry.op == _REMOVE:
+            removed[instance] = None
+        elif entry.op == _LINK and not entry.delete_marker:
+            removed.pop(instance, None)  # the null version was written again, in the old one's place
+    return removed
+
+
 async def _remove_version(gw: Gateway, head: ObjectState, instance: str, ver: bytes) -> bool:
     """Removes a version's object and index entry; False if the head, which holds the null version, changed since it was read."""
     bucket, key = head.bucket, head.key
     if not instance:
-        return await remove_object(gw, head, guard={OLH_VER: ver}) is not None
+        return await remove_object(gw, head, guard={OLH_VER: ver}, due=partial(_is_due, head)) is not None
     while True:
         state = await existing_head(gw, bucket, key, instance)
         if state is None:  # perhaps somebody died between the object and its entry
@@ -286,6 +333,22 @@ async def _remove_version(gw: Gateway, head: ObjectState, instance: str, ver: by
             return True
         if await remove_object(gw, state) is not None:
             return True
+
+
+async def _is_due(head: ObjectState) -> bool:
+    """Whether the null version is still to be removed. Asked after that was noted in its entry, since when no write of it is linked."""
+    reply = await _read_log(head)
+    return reply is not None and "" in _to_remove(entry for epoch in sorted(reply.log) for entry in reply.log[epoch])
+
+
+async def _read_log(head: ObjectState) -> cls_rgw.ReadOlhLogRet | None:
+    """A page of the log; None if the index has no such key, or under another tag: the next change sees to it."""
+    request = cls_rgw.ReadOlhLogOp(olh=IndexKey.of(head.key).cls_key, ver_marker=0, olh_tag=head.attrs[OLH_IDTAG].decode())
+    try:
+        reply = (await head.bucket.index.read(head.key, ReadOp().assert_exists().call(classes.BUCKET_READ_OLH_LOG(request)))).reply
+    except store_errors.Cancelled:
+        return None
+    return reply  # type: ignore[no-any-return]
 
 
 async def _trim(bucket: Bucket, key: str, head: ObjectState, epoch: int) -> None:

@@ -392,6 +392,34 @@ class KeyCheck:
             key=IndexKey.of(self._key).cls_key, olh_tag=index.olh.tag)), expected=(self._olh_place, index.olh_raw))
 
 
+async def restore_entry(bucket: Bucket, key: str, index: KeyIndex, instance: str) -> bool:
+    """Enters a version again that only listings show, by the newest where they show several; whether there is such a one."""
+    name = names.index_name(key)
+    here = {_id(stored) for stored in index.versions}
+    for listed in index.listed:
+        if listed.entry.instance == instance and _id(listed) not in here:
+            place = index_keys.instance_key(ClsObjKey(name, instance), _id(listed)[1])
+            try:
+                await edit(bucket, key, [(place, b""), (listed.place, listed.raw)], {place: listed.raw})
+            except (Cancelled, NotFound):
+                log.debug("%s in bucket %s is being changed", key, bucket.name)
+            return True
+    return False
+
+
+async def drop_strays(bucket: Bucket, key: str) -> None:
+    """Takes a null version out of listings whose entry went with an object that was removed while it was linked."""
+    index = await read_key(bucket, key)
+    here = {_id(stored) for stored in index.versions}
+    for listed in index.listed:
+        if not listed.entry.instance and _id(listed) not in here:
+            place = index_keys.instance_key(ClsObjKey(names.index_name(key)), listed.is_marker)
+            try:
+                await edit(bucket, key, [(place, b""), (listed.place, listed.raw)], {}, [listed.place])
+            except (Cancelled, NotFound):
+                log.debug("%s in bucket %s is being changed", key, bucket.name)
+
+
 async def list_version(gw: Gateway, bucket: Bucket, key: str, instance: str) -> bool:
     """Enters an object, whose head stands, into the index as a version at the place that its time gives it; whether it is there."""
     place = IndexKey.of(key, instance)

@@ -18,9 +18,11 @@ from rgw.core.conditions import Conditions, check
 from rgw.core.delete import delete_plain, remove_object
 from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite, existing_head, write_head
+from rgw.core.index import OP_DEL
 from rgw.core.state import LONGEST_ID, OLH_PENDING, ObjectState, load
+from rgw.core.version_check import drop_strays, read_key
 from rgw.errors import S3Error
-from rgw.formats.index import DirEntryMeta
+from rgw.formats.index import DirEntry, DirEntryMeta
 from rgw.formats.user import UserInfo
 from rgw.store import errors as store_errors
 
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
 
 _TRIES = 100
+_REMOVAL, _REMOVAL_LOOK = 2.0, 0.005  # seconds for which a removal that is noted is waited for, and between looks
 _turns: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
 
 def _turn(bucket: Bucket, key: str, instance: str) -> AbstractAsyncContextManager[object]:
     """To hold while the null version is changed, which all writers share: while one is removed by the log, another may be written.
 
-    Between gateways nothing serialises that: a write that loses its object to a delete finds out and answers 503.
+    Between gateways the entry in the index does that (``_link_null``); this saves them the tries.
     """
     if instance:
         return nullcontext()
@@ -106,10 +109,13 @@ async def _put_version(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool
     if not won:
         return state, False  # the other write is the null version, and its gateway links it
     try:
-        if conditional and write.instance:
+        if not write.instance:
+            if not await _link_null(gw, bucket, key, op_tag):
+                return state, True
+        elif conditional:
             await _link_if(gw, state, conditions)
         else:
-            await olh.link(gw, bucket, key, write.instance, op_tag=op_tag)
+            await olh.link(gw, bucket, key, write.instance)
     except S3Error as error:
         if error.code in ("PreconditionFailed", "NoSuchKey"):  # nobody has seen the version
             await remove_object(gw, state, keep_tail=True)
@@ -117,12 +123,48 @@ async def _put_version(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool
         raise
     except store_errors.NotFound:
         raise S3Error("ServiceUnavailable", "the version was removed while it was written") from None
-    if not write.instance:
-        head = await existing_head(gw, bucket, key)
-        if head is None or not head.etag:  # a delete under way took it for the older null version
-            await _add_marker(gw, bucket, key, "", None, None)
-            raise S3Error("ServiceUnavailable", "the version was removed while it was written")
+    if not write.instance and await _is_lost(gw, bucket, key):
+        await _add_marker(gw, bucket, key, "", None, None)
+        await drop_strays(bucket, key)
+        raise S3Error("ServiceUnavailable", "the version was removed while it was written")
     return state, True
+
+
+async def _is_lost(gw: Gateway, bucket: Bucket, key: str) -> bool:
+    """Whether radosgw took the null version that was just linked for the older one, which it was about to remove: listed, but gone."""
+    head = await existing_head(gw, bucket, key)
+    if head is not None and head.etag:
+        return False
+    index = await read_key(bucket, key)
+    if not any(not stored.entry.instance and not stored.is_marker for stored in index.listed):
+        return False  # it was removed after it was linked
+    head = await existing_head(gw, bucket, key)
+    return (head is None or not head.etag) and await read_key(bucket, key) == index
+
+
+async def _link_null(gw: Gateway, bucket: Bucket, key: str, op_tag: str) -> bool:
+    """Links the null version, unless a delete that the index has already takes it with it: then it was written just before.
+
+    Who removes a null version by the log notes that in its entry, and then looks whether the log knows a later one. Hence while it is noted
+    nothing is linked; only a gateway that died leaves such a note for longer.
+    """
+    deadline, tries = time.monotonic() + _REMOVAL, 0
+    while tries < _TRIES:
+        place, raw = await olh.null_entry(bucket, key)
+        entry = DirEntry.decode(raw) if raw else None
+        if entry is None or not entry.exists:
+            await olh.withdraw(gw, bucket, key, op_tag)
+            return False
+        if any(change.op == OP_DEL for change in entry.pending_map.values()) and time.monotonic() < deadline:
+            await asyncio.sleep(_REMOVAL_LOOK)
+            continue
+        try:
+            await olh.link(gw, bucket, key, "", op_tag=op_tag, entry=(place, raw))
+            return True
+        except olh.Moved:
+            tries += 1
+            op_tag = ""  # it is withdrawn already
+    raise S3Error("ServiceUnavailable", "the object's versions change too fast")
 
 
 async def link_again(gw: Gateway, state: ObjectState) -> ObjectState:

@@ -1,13 +1,15 @@
 """Versions: against a simple model, many at once, and changes that a crash left half done."""
 
 import asyncio
+import contextlib
 import random
 import secrets
 
 import pytest
 
-from rgw.core import olh
+from rgw.core import bucket_check, olh, version_check, versions
 from rgw.core.conditions import Conditions
+from rgw.core.delete import remove_object
 from rgw.core.state import OLH_PENDING
 from rgw.errors import S3Error
 from rgw.formats.index import DirEntryMeta
@@ -125,21 +127,64 @@ async def test_many_at_once(gateway, bucket, user):
     assert len([row for row in await listed(gateway, bucket) if row[0] == "new"]) == 1
 
 
-async def test_null_versions_at_once(gateway, bucket, user):
-    """Writes and deletes of the null version at once: what was acknowledged last of all stands, with its bytes."""
+@pytest.mark.parametrize("gateways", ["one", "several"])
+async def test_null_versions_at_once(gateway, bucket, user, monkeypatch, gateways):
+    """Writes and deletes of the null version at once: at most one stands, with its bytes, and the index is sound."""
+    if gateways == "several":
+        monkeypatch.setattr(versions, "_turn", lambda *_: contextlib.nullcontext())  # nobody waits for the others' turn
+    await gateway.buckets.set_versioning(bucket, True)
+    old = await put(gateway, bucket, "k", b"old", user)
     await gateway.buckets.set_versioning(bucket, False)
-    for _ in range(3):
+    for _ in range(8):
         bodies = [secrets.token_bytes(10) for _ in range(5)]
-        results = await asyncio.gather(*(put(gateway, bucket, "k", data, user) for data in bodies),
-                                       *(gateway.objects.delete(bucket, "k") for _ in range(3)), return_exceptions=True)
-        for result in results:
-            assert not isinstance(result, BaseException) or (isinstance(result, S3Error) and result.code == "ServiceUnavailable"), result
+        await asyncio.gather(*(put(gateway, bucket, "k", data, user) for data in bodies), *(gateway.objects.delete(bucket, "k") for _ in range(2)),
+                             *(gateway.objects.delete(bucket, "k", "null") for _ in range(2)))
         rows = await listed(gateway, bucket)
-        assert [row[:3] for row in rows] == [("k", "null", True)]
+        assert rows in ([("k", "null", True, marker), ("k", old.version_id, False, False)] for marker in (False, True)) or rows == [
+            ("k", old.version_id, True, False)]
         if rows[0][3]:
             assert await code(gateway.objects.head(bucket, "k")) == "NoSuchKey"
         else:
-            assert await fetch(gateway, bucket, "k") in bodies
+            assert await fetch(gateway, bucket, "k") in (bodies if len(rows) == 2 else [b"old"])
+        head = await version_check.existing_head(gateway, bucket, "k")
+        assert bool(head.etag) == (rows[0][1:] == ("null", True, False))  # nothing is left behind
+    await gateway.buckets.set_versioning(bucket, True)
+    await put(gateway, bucket, "k", b"new", user)
+    report = await bucket_check.check(gateway, bucket, check_objects=True)
+    assert report.clean and not report.differences
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+async def test_a_null_version_that_radosgw_took_for_an_older_one(gateway, bucket, user, monkeypatch, acknowledged):
+    """Its removal, late, takes the object and the entry of a new one that is linked already; without the entry the index takes no version."""
+    await gateway.buckets.set_versioning(bucket, True)
+    old = await put(gateway, bucket, "k", b"old", user)
+    await gateway.buckets.set_versioning(bucket, False)
+    link = olh.link
+
+    async def taken(*arguments, **named):
+        await link(*arguments, **named)
+        if named.get("marker") is None:
+            assert await remove_object(gateway, await version_check.existing_head(gateway, bucket, "k"))
+
+    if acknowledged:
+        await put(gateway, bucket, "k", b"null", user)
+        assert await remove_object(gateway, await version_check.existing_head(gateway, bucket, "k"))
+        rows = [("k", old.version_id, False, False)]
+    else:
+        monkeypatch.setattr(olh, "link", taken)
+        assert await code(put(gateway, bucket, "k", b"null", user)) == "ServiceUnavailable"
+        monkeypatch.setattr(olh, "link", link)
+        rows = [("k", "null", False, True), ("k", old.version_id, False, False)]
+        assert (await listed(gateway, bucket))[1:] == rows[1:]
+    await gateway.buckets.set_versioning(bucket, True)
+    new = await put(gateway, bucket, "k", b"new", user)
+    assert await fetch(gateway, bucket, "k") == b"new"
+    report = await bucket_check.check(gateway, bucket, check_objects=True, fix=True)
+    assert report.clean and bool(report.differences) == acknowledged
+    assert await listed(gateway, bucket) == [("k", new.version_id, True, False), *rows]
+    report = await bucket_check.check(gateway, bucket, check_objects=True)
+    assert report.clean and not report.differences
 
 
 class Died(BaseException):
