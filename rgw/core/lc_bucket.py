@@ -17,7 +17,7 @@ from rgw.core.state import ObjectState
 from rgw.core.transition import change_class
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags
-from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER
+from rgw.formats.index import FLAG_DELETE_MARKER
 from rgw.formats.lifecycle import LcRule
 from rgw.formats.listed import ListedEntry
 from rgw.formats.obj import ObjectLegalHold, ObjectRetention
@@ -115,11 +115,10 @@ class BucketRun:
         found: list[Item] = []
         noncurrent, since = 0, 0
         for entry in group:
-            current = bool(entry.flags & FLAG_CURRENT)
             found.append(replace(
-                self._item(entry, entry.name, entry.instance or "null"), current=current, delete_marker=bool(entry.flags & FLAG_DELETE_MARKER),
+                self._item(entry, entry.name, entry.instance or "null"), current=entry.current, delete_marker=bool(entry.flags & FLAG_DELETE_MARKER),
                 alone=len(group) == 1, successor=since, newer=noncurrent))
-            noncurrent += not current
+            noncurrent += not entry.current
             since = entry.mtime
         return found
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rgw.formats.encoding import STR, FormatError, Struct, Wire, encode_string, f, struct
-from rgw.formats.index import FLAG_COMMON_PREFIX, DirEntry, DirHeader
+from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_CURRENT, FLAG_VER, DirEntry, DirHeader
 
 _U32 = bits.Struct("<I").unpack_from
 _ENTRY = bits.Struct("<BxII").unpack_from  # version, length, length of the name
@@ -37,6 +37,11 @@ class ListedEntry(NamedTuple):
     instance: str
     data: bytes  # the encoded entry stands in it,
     at: int      # from here on
+
+    @property
+    def current(self) -> bool:
+        """Whether it is what a read of its key finds: the current version, or an object that has none since it is older than versioning."""
+        return bool(self.flags & FLAG_CURRENT) or not self.flags & FLAG_VER
 
     def full(self) -> DirEntry:
         return DirEntry.decode_from(self.data, self.at)[0]

@@ -9,7 +9,7 @@ from rgw.core.listing import Listing
 from rgw.core.objects import ObjectState
 from rgw.core.versions import Deleted
 from rgw.errors import S3Error
-from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER
+from rgw.formats.index import FLAG_DELETE_MARKER
 from rgw.formats.listed import ListedEntry
 from rgw.ops.listing import ABOUT, OWNER, about_columns, common_prefixes, encoder, keys_column, owner_columns
 from rgw.ops.request import Request, Result, Rows
@@ -77,7 +77,7 @@ def _is_marker(entry: ListedEntry) -> bool:
 def _rows(entries: list[ListedEntry], encode: Any) -> tuple[str, Rows]:
     """Versions, or delete markers."""
     columns = [keys_column([entry.name for entry in entries], encode), [entry.instance or "null" for entry in entries],
-               ["true" if entry.flags & FLAG_CURRENT or not entry.flags & FLAG_VER else "false" for entry in entries]]
+               ["true" if entry.current else "false" for entry in entries]]
     about = about_columns(entries)
     if _is_marker(entries[0]):
         return "DeleteMarker", Rows([*_FORM, ABOUT[0], *OWNER], [*columns, about[0], *owner_columns(entries)])

@@ -19,6 +19,7 @@ from rgw.core.state import OLH_PENDING
 from rgw.formats.acl import AccessControlPolicy
 from rgw.formats.basics import ObjTags
 from rgw.formats.cls_rgw import LcEntryOp, LcPutHeadOp
+from rgw.formats.index import FLAG_DELETE_MARKER
 from rgw.formats.lifecycle import LcExpiration, LcFilter, LcRule, LcTransition, LifecycleConfiguration
 from rgw.formats.misc import LcEntry, LcHead
 from rgw.formats.obj import ObjectLegalHold, ObjectRetention
@@ -436,6 +437,19 @@ async def test_the_current_version_moves(cold, versioned, user):
     await put(cold, plain, "null", b"again", user)
     await collect(cold)
     assert await fetch(cold, plain, "null") == b"again" and len(await versions(cold, plain)) == 4
+
+
+async def test_what_was_there_before_versioning_is_current(cold, bucket, user):
+    """An object put before versioning was enabled has no version of its own, and none that followed it."""
+    for key in ("a/k", "b/k"):
+        await put(cold, bucket, key, b"old", user)
+    bucket = await flagged(cold, bucket, FLAG_VERSIONED)
+    assert (await later(cold, bucket, rule(noncur_expiration=days(1)))).done == {}
+    assert (await later(cold, bucket, rule(prefix="a/", transitions={"COLD": LcTransition("1", "", "COLD")}))).done == {"moved to COLD": 1}
+    assert (await later(cold, bucket, rule(prefix="b/", expiration=days(3)))).done == {"expired": 1}
+    page = (await cold.listing.versions(bucket)).entries
+    assert [(e.name, e.storage_class, bool(e.flags & FLAG_DELETE_MARKER)) for e in page] == [("a/k", "COLD", False), ("b/k", "", True), ("b/k", "", False)]
+    assert await fetch(cold, bucket, "a/k") == b"old"
 
 
 async def test_workers_take_turns(cluster, options, user):
