@@ -6,7 +6,8 @@ import hashlib
 import secrets
 import zlib
 from dataclasses import replace
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlencode
+from xml.etree import ElementTree
 
 import boto3
 import pytest
@@ -77,6 +78,85 @@ async def test_list_uploads(s3):
     for query in ("max-uploads=x", "max-uploads=-1", "encoding-type=x"):
         assert (await ask(s3, "GET", f"/{s3.bucket}?uploads&{query}")).code == "InvalidArgument"
     assert (await ask(s3, "GET", f"/{s3.bucket}?uploads&max-uploads=0")).status in (200, 400)
+
+
+async def test_pages_of_uploads(s3):
+    """Delimiter, both markers and encoding-type together, whatever the length of a page; a prefix that is rolled up counts as one."""
+    uploads = {}
+    for key in ("a b/1", "a b/2", "a+b", "a&<", "ü/x", "z", "z"):
+        uploads.setdefault(key, []).append(await start(s3, key))
+    expected = [("a b/", ""), ("a&<", uploads["a&<"][0]), ("a+b", uploads["a+b"][0]), *(("z", each) for each in sorted(uploads["z"])), ("ü/", "")]
+    for most in (1, 2, 4, 6):
+        found, key_marker, id_marker = [], "", ""
+        for _ in range(10):
+            query = urlencode({"delimiter": "/", "encoding-type": "url", "max-uploads": most, "key-marker": key_marker,
+                               "upload-id-marker": id_marker}, quote_via=quote, safe="")
+            page = ElementTree.fromstring((await ask(s3, "GET", f"/{s3.bucket}?uploads&{query}")).body)
+            for name in page.iter():
+                name.tag = name.tag.partition("}")[2] or name.tag
+            assert page.findtext("EncodingType") == "url" and page.findtext("KeyMarker") == quote(key_marker, safe="/")
+            rows = [(unquote(row.findtext("Key")), row.findtext("UploadId")) for row in page.iterfind("Upload")]
+            rows += [(unquote(row.findtext("Prefix")), "") for row in page.iterfind("CommonPrefixes")]
+            assert len(rows) <= most
+            found += sorted(rows, key=lambda row: row[0].encode())
+            key_marker, id_marker = unquote(page.findtext("NextKeyMarker") or ""), page.findtext("NextUploadIdMarker") or ""
+            if page.findtext("IsTruncated") == "false":
+                break
+        assert found == expected, most
+    assert [u["Key"] for u in (await s3.run("list_multipart_uploads", Bucket=s3.bucket, KeyMarker="a+b"))["Uploads"]] == ["z", "z", "ü/x"]
+
+
+async def test_pages_of_parts(s3):
+    upload = await start(s3)
+    for number in (1, 2, 5, 10_000):
+        await part(s3, upload, number, b"%d" % number)
+    for most in (1, 2, 3, 4, 5):
+        found, marker = [], 0
+        while True:
+            page = await s3.run("list_parts", Bucket=s3.bucket, Key="m", UploadId=upload, MaxParts=most, PartNumberMarker=marker)
+            found.append([row["PartNumber"] for row in page["Parts"]])
+            assert (page["PartNumberMarker"], page["NextPartNumberMarker"]) == (marker, found[-1][-1])
+            if not page["IsTruncated"]:
+                break
+            marker = page["NextPartNumberMarker"]
+        assert sum(found, []) == [1, 2, 5, 10_000] and all(len(numbers) == most for numbers in found[:-1])
+    assert not (await s3.run("list_parts", Bucket=s3.bucket, Key="m", UploadId=upload, PartNumberMarker=10_000)).get("Parts")
+
+
+async def test_a_part_sent_twice(s3):
+    """Who ends last has the part, whoever began first; its ETag is the one to name."""
+    upload = await start(s3)
+    one = await part(s3, upload, 1, b"first")
+    two = await part(s3, upload, 1, b"second")
+    assert await code(complete(s3, upload, [{"PartNumber": 1, "ETag": one["ETag"]}])) == "InvalidPart"
+    target = await s3.gw.multipart.get(await s3.gw.buckets.get(s3.bucket), "m", upload)
+    slow = s3.gw.multipart.part_writer(target, 1)
+    await slow.write(b"third")
+    two = await part(s3, upload, 1, b"fourth")
+    three = await slow.complete(hashlib.md5(b"third").hexdigest())
+    assert await code(complete(s3, upload, [{"PartNumber": 1, "ETag": two["ETag"]}])) == "InvalidPart"
+    await complete(s3, upload, [{"PartNumber": 1, "ETag": three.etag}])
+    assert await body(s3, "m") == b"third"
+
+
+async def test_a_complete_is_answered_again(s3):
+    """The same answer while the object is what the upload became, NoSuchUpload when it was replaced or removed, which it does not undo."""
+    upload = await start(s3)
+    parts = [{"PartNumber": 1, "ETag": (await part(s3, upload, 1))["ETag"]}]
+    first, again = [await complete(s3, upload, parts) for _ in range(2)]
+    for reply in (first, again):
+        del reply["ResponseMetadata"]
+    assert first == again
+    assert await code(complete(s3, upload, [{"PartNumber": 1, "ETag": "0" * 32}])) == "NoSuchUpload"
+    for number in (2, 10_000):
+        for method in ("GET", "HEAD"):
+            reply = await ask(s3, method, f"{path(s3, 'm')}?partNumber={number}")
+            assert (reply.status, reply.code) == (400, "" if method == "HEAD" else "InvalidPart")
+    await s3.run("put_object", Bucket=s3.bucket, Key="m", Body=b"new")
+    assert await code(complete(s3, upload, parts)) == "NoSuchUpload" and await body(s3, "m") == b"new"
+    await s3.run("delete_object", Bucket=s3.bucket, Key="m")
+    assert await code(complete(s3, upload, parts)) == "NoSuchUpload"
+    assert await code(s3.run("get_object", Bucket=s3.bucket, Key="m")) == "NoSuchKey"
 
 
 @pytest.mark.parametrize("number", ["0", "10001", "abc", "-1", "", "1.5", "%C2%B2", "99999999999999999999"])
