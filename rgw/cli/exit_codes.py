@@ -64,5 +64,6 @@ class AdminGroup(click.Group):
 
 
 def _as_radosgw(error: click.UsageError) -> click.UsageError:
-    error.exit_code = FAILED if error.message.startswith("No such command") else USAGE  # type: ignore[misc]
+    no_command = isinstance(error, click.exceptions.NoArgsIsHelpError) or error.message.startswith("No such command")
+    error.exit_code = FAILED if no_command else USAGE  # type: ignore[misc]
     return error

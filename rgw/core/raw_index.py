@@ -33,11 +33,19 @@ async def entries(bucket: Bucket, shard: str, name_filter: str = "") -> AsyncIte
         more = reply.truncated and bool(reply.entries)
 
 
-async def of_bucket(bucket: Bucket, key: str = "") -> AsyncIterator[BiEntry]:
-    """The entries of all shards in turn, or those of one object. S3Error NoSuchBucket if a shard is missing."""
+async def of_bucket(bucket: Bucket, key: str = "", number: int | None = None) -> AsyncIterator[BiEntry]:
+    """The entries of all shards in turn, or of the one of this number, or those of one object.
+
+    S3Error NoSuchBucket if a shard is missing, InvalidArgument if there is none of this number.
+    """
     index = bucket.index
+    shards = [index.shard(key)] if key else index.shards()
+    if number is not None and not key:
+        if not 0 <= number < len(shards):
+            raise S3Error("InvalidArgument", f"the bucket has {len(shards)} index shards")
+        shards = [shards[number]]
     try:
-        for shard in [index.shard(key)] if key else index.shards():
+        for shard in shards:
             async for entry in entries(bucket, shard, index_name(key) if key else ""):
                 yield entry
     except NotFound:

@@ -66,7 +66,7 @@ def test_what_is_not_built_says_so_by_name():
             assert done.exit_code == 1 and f"Error: {name} is not implemented" in done.output, name
 
 
-@pytest.mark.parametrize("arguments,code", [(["nosuch"], 1), (["user", "nosuch"], 1), (["user", "info", "--nosuch"], 22)])
+@pytest.mark.parametrize("arguments,code", [(["nosuch"], 1), (["user", "nosuch"], 1), (["--conf", "F", "user"], 1), (["--uid", "u", "user", "nosuch"], 1), (["user", "info", "--nosuch"], 22)])
 def test_nonsense_is_a_usage_error(arguments, code):
     assert CliRunner().invoke(rgw_admin, arguments).exit_code == code
 
@@ -79,7 +79,7 @@ def test_nonsense_is_a_usage_error(arguments, code):
      "bucket reshard --conf F --name client.x --num-shards 3"), ("lc process --rgw-lc-debug-interval=1", "lc process -o rgw_lc_debug_interval=1"),
     ("orphans list jobs", "orphans list-jobs"), ("--rgw_zone Z metadata get user:u", "metadata get -o rgw_zone=Z user:u"),
     ("quota set --max-objects -1 --uid u", "quota set --max-objects -1 --uid u"), ("--whatever", "--whatever"),
-    ("bucket check olh --fix", "bucket check --fix olh"), ("bucket nosuch", "bucket nosuch"),
+    ("bucket check olh --fix", "bucket check --fix olh"), ("--conf F bucket nosuch", "bucket nosuch"), ("--conf F user -h", "user -h"),
     ("metadata put user:u --infile -", "metadata put --infile - user:u"),
 ])
 def test_the_grammar_is_radosgw_admins(line, ours):

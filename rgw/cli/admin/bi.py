@@ -23,13 +23,14 @@ def bi() -> None:
 @bucket_option
 @tenant_option
 @click.option("--object", "key", default="", help="Only the entries of this key.")
+@click.option("--shard-id", type=int, help="Only the entries of this shard.")
 @click.option("--max-entries", type=click.IntRange(1), help="No more than that many of all shards together.")
 @asynchronous
-async def list_(name: str, tenant: str | None, key: str, max_entries: int | None) -> None:
+async def list_(name: str, tenant: str | None, key: str, shard_id: int | None, max_entries: int | None) -> None:
     """Prints the entries of all shards in turn."""
     async with gateway(current()) as gw:
         rows: list[dict[str, Any]] = []
-        async for entry in raw_index.of_bucket(await find_stored_bucket(gw, name, tenant), key):
+        async for entry in raw_index.of_bucket(await find_stored_bucket(gw, name, tenant), key, shard_id):
             if len(rows) == max_entries:
                 break
             rows.append(raw_entry(entry))

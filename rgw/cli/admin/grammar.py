@@ -23,10 +23,10 @@ def ordered(root: click.Group, arguments: list[str]) -> list[str]:
     ``--rgw-NAME VALUE``, for an option of the gateway, becomes ``-o rgw_NAME=VALUE``; ``--format json`` goes without saying. What is not known
     stays as it is.
     """
-    _, plain = _split(arguments, _valued(root))
-    words, command, _ = _command(root, plain)
-    if not words:
-        return arguments
+    options, plain = _split(arguments, _valued(root))
+    words, command, left = _command(root, plain)
+    if isinstance(command, click.Group):  # no command, or none that is known: click tells which there are
+        return words + left + [option for option in options if option in ("-h", "--help")] if plain else arguments
     options, plain = _split(arguments, _valued(root) | _valued(command))  # an option may be a flag of one command and not of another
     return words + options + _command(root, plain)[2]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rgw.core.dump.basics import flag
 from rgw.core.zone import ZoneConfig
-from rgw.formats.zone import ZoneParams, ZonePlacement, ZoneStorageClass
+from rgw.formats.zone import STANDARD, ZoneParams, ZonePlacement, ZoneStorageClass
 
 
 def _storage_class(found: ZoneStorageClass) -> dict[str, str]:
@@ -65,7 +65,7 @@ def zonegroup(config: ZoneConfig) -> dict[str, Any]:
              "sync_from_all": flag(zone.sync_from_all), "sync_from": sorted(zone.sync_from), "redirect_zone": zone.redirect_zone}
             for _, zone in sorted(group.zones.items())],
         "placement_targets": [
-            {"name": target.name, "tags": sorted(target.tags), "storage_classes": sorted(target.storage_classes)}
+            {"name": target.name, "tags": sorted(target.tags), "storage_classes": sorted(target.storage_classes or [STANDARD])}
             for _, target in sorted(group.placement_targets.items())],
         "default_placement": group.default_placement.text(),
         "realm_id": group.realm_id,
