@@ -63,9 +63,9 @@ async def copy_pool(source: Cluster, target: Cluster, pool: str, *, overwrite: b
     async def one(found: ObjectName) -> None:
         nonlocal count, size
         try:
-            size += await copy_object(await source.open_pool(pool, found.namespace), await target.open_pool(pool, found.namespace),
-                                      found, overwrite=overwrite, resume=resume)
-            count += 1
+            copied = await copy_object(await source.open_pool(pool, found.namespace), await target.open_pool(pool, found.namespace),
+                                       found, overwrite=overwrite, resume=resume)
+            count, size = count + 1, size + copied  # in one go: others count too
         finally:
             limit.release()
         progress(f"{pool}: {count:,} objects, {size >> 20:,} MiB")

@@ -80,6 +80,7 @@ def test_store_copy_moves_everything(nano: RunningGateway, tmp_path: Path) -> No
     done = subprocess.run([BIN / "rgw", "store", "copy", "--from", nano.store_args[1], "--to", str(tmp_path / "other")],
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    assert f"default.rgw.buckets.data: 4 objects, {(9 << 20) + 5} bytes" in done.stderr
     (tmp_path / "second").mkdir()
     other = start_nano(tmp_path / "other")
     try:
