@@ -151,6 +151,7 @@ class Intents:
         self._dropping = asyncio.Lock()  # held while some are dropped: ``close`` waits for them
         self._done: dict[str, list[bytes]] = {}
         self._lease: OpenIntent | None = None
+        self._closed = False
 
     @property
     def instance_id(self) -> int:
@@ -215,7 +216,9 @@ class Intents:
         return self._new(replace(self._about(ENDING, bucket, key), upload_id=upload_id, tag=cookie, number=int(abort)))
 
     async def record(self, item: OpenIntent) -> None:
-        """Makes an intent durable."""
+        """Makes an intent durable. S3Error ServiceUnavailable once this gateway was closed."""
+        if self._closed:
+            raise S3Error("ServiceUnavailable", "this gateway is being closed")
         await self.hold_lease()
         item.period = self._period
         await self._write(item)
@@ -305,8 +308,9 @@ class Intents:
                     log.warning("cannot drop %d intents: %s", len(keys), error)
 
     async def close(self) -> None:
-        """Drops what is done and gives the lease back."""
-        if self.unrecorded:
+        """Drops what is done and gives the lease back. Who comes later records no more: nobody would drop it."""
+        self._closed = True
+        while self.unrecorded:  # more may come while some are waited for
             await asyncio.wait(self.unrecorded)
             await asyncio.sleep(0)  # their callbacks drop them
         for task in (self._renewing, self._flushing):

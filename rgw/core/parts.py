@@ -24,7 +24,7 @@ from rgw.formats.gc import GcObj
 from rgw.formats.index import DirEntryMeta
 from rgw.formats.obj import CompressionInfo, ObjManifest, UploadPartInfo
 from rgw.store import errors as store_errors
-from rgw.store.interface import ReadOp, WriteOp
+from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
@@ -172,6 +172,9 @@ class PartWriter:
             del data  # the store holds it for as long as it needs it
             await writing
             return
+        await uncancelled(self._put_first(ioctx, data))  # else it could be there and nobody would know
+
+    async def _put_first(self, ioctx: IoCtx, data: bytes) -> None:
         while True:
             oid = self._upload.part_oid(self._prefix, self._number)
             try:
@@ -233,6 +236,9 @@ class PartWriter:
 
     async def abort(self) -> None:
         """Removes what was written; does nothing after a successful ``complete``."""
+        await uncancelled(self._abort())
+
+    async def _abort(self) -> None:
         await self._sink.settle()
         if self._kept:
             return

@@ -128,6 +128,9 @@ class ObjectWriter:
 
     async def abort(self) -> None:
         """Removes every tail written so far; does nothing after a successful ``complete``."""
+        await uncancelled(self._abort())
+
+    async def _abort(self) -> None:
         await self._sink.settle()
         if self._keep or self._intent is None:
             return

@@ -45,6 +45,7 @@ class Handler:
         self._admin = AdminApi(gateway, _store_refusal)
         self.access_log = AccessLog()
         self.draining = False
+        self.unfinished: set[asyncio.Task[Any]] = set()  # slow operations: they go on when their client is gone
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = random_bytes(10).hex()
@@ -70,9 +71,9 @@ class Handler:
             scope = "object" if key and bucket else "bucket" if bucket else "service"
             op = optable.find(view.method, scope, query, headers)                      # find the operation
             op_name = op.name
-            identity = await authenticate(view, self._gw.users.get_by_access_key, time.time_ns(), self._gw.options)
-            if op.handler is None:
+            if op.handler is None:  # for nobody: a preflight comes with the signature of another method
                 raise S3Error("NotImplemented", f"{op.name} is not implemented.")
+            identity = await authenticate(view, self._gw.users.get_by_access_key, time.time_ns(), self._gw.options)
             body = BodyReader(request, _without_sums(headers) if op.own_sums else headers, identity.payload, self._gw.options.rgw_max_put_size,
                               self._gw.options.rgw_body_stall_timeout)
             req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body),
@@ -163,6 +164,8 @@ class Handler:
         """Waits; after some seconds answers 200 and sends blanks, so that a refusal then stands in the body, as with S3."""
         assert result.later is not None
         task = asyncio.ensure_future(result.later)
+        self.unfinished.add(task)
+        task.add_done_callback(self._finished)
         headers["Content-Type"] = "application/xml"
         done, _ = await asyncio.wait({task}, timeout=_HEARTBEAT)
         if done:
@@ -185,6 +188,11 @@ class Handler:
         await response.write(data.removeprefix(document))
         await response.write_eof()
         return response
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self.unfinished.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waited for it tells of it
 
     def _headers(self, request_id: str) -> dict[str, str]:
         return {"x-amz-request-id": request_id, "x-amz-id-2": self._host_id, "Date": http_date(int(time.time())), "Server": "pyrgw"}
@@ -263,16 +271,26 @@ class Server:
             if self._handler.draining and not self._active:
                 self._quiet.set()
 
+    async def _ended(self, timeout: float) -> None:
+        """Waits until no request is under way, or ``timeout`` seconds."""
+        if not self._active:
+            return
+        self._quiet.clear()
+        try:
+            await asyncio.wait_for(self._quiet.wait(), timeout)
+        except TimeoutError:
+            log.warning("%d requests did not end within %g s", self._active, timeout)
+
     async def stop(self, drain: float = 30.0) -> None:
         """Takes no new connections or requests and gives those under way ``drain`` seconds."""
         self._handler.draining = True
         for listener in self._listeners:
             listener.close()
-        if self._active:  # aiohttp's own shutdown reads no more of the bodies that are still coming
-            try:
-                await asyncio.wait_for(self._quiet.wait(), drain)
-            except TimeoutError:
-                log.warning("%d requests did not end within %g s", self._active, drain)
+        await self._ended(drain)  # aiohttp's own shutdown reads no more of the bodies that are still coming
         self._server.pre_shutdown()
         await self._server.shutdown(1.0)
+        # Those that were just cut off remove what they wrote, and what clients that hung up asked for goes on.
+        await self._ended(self._gateway.options.rgw_op_timeout)
+        if self._handler.unfinished:
+            await asyncio.wait(self._handler.unfinished, timeout=self._gateway.options.rgw_op_timeout)
         self._handler.access_log.flush()

@@ -12,6 +12,7 @@ from rgw.errors import S3Error
 from rgw.store.errors import NotFound
 from rgw.store.interface import ReadOp, WriteOp
 from tests.core.helpers import body, census, collect, completed, fetch, md5, new_upload, put, upload_part
+from tests.s3.traces import intents_left
 
 KIB = 1024
 BIG = 150 * KIB  # a head and two tails, or three objects of a part
@@ -137,6 +138,44 @@ async def test_lease_is_given_back(cluster, options, bucket, user) -> None:
     await gateway.close()
     with pytest.raises(NotFound):
         await ioctx.read(lease, ReadOp().stat())
+
+
+async def test_nothing_is_noted_after_the_end(cluster, options, bucket, user) -> None:
+    """Nobody would drop it. One that was closed just before is dropped."""
+    gateway = await Gateway.open(cluster, options)
+    gateway.intents = OtherIntents(gateway)
+    late, early = [gateway.objects.writer(bucket, key, owner=user, attrs={}) for key in ("late", "early")]
+    await early.write(body(BIG))
+    await arrived(early)
+    await early.abort()
+    await gateway.close()
+    with pytest.raises(S3Error, match="ServiceUnavailable"):
+        await late.write(body(BIG))
+        await late.complete("e")
+    await late.abort()
+    assert await intents_left(gateway) == set()
+
+
+async def test_a_part_whose_sender_is_cut_off(gateway, bucket, user, monkeypatch) -> None:
+    """In the moment in which its first object is written: it is removed."""
+    upload = await new_upload(gateway, bucket, "k", user)
+    ioctx = await gateway.pool(gateway.zone.data_pool(bucket.placement))
+    write, there = type(ioctx).write, asyncio.Event()
+
+    async def slow(self, oid, op, locator=""):
+        result = await write(self, oid, op, locator)
+        if "__multipart_" in oid and not there.is_set():
+            there.set()
+            await asyncio.sleep(0.1)
+        return result
+
+    monkeypatch.setattr(type(ioctx), "write", slow)
+    sending = asyncio.ensure_future(upload_part(gateway, upload, 1, body(100)))
+    await there.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert len(await census(gateway, bucket)) == 1  # .meta
 
 
 @pytest.mark.parametrize("point", ["tails", "head", "index", "old tail"])

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import secrets
+import socket
 import zlib
 from dataclasses import replace
 from urllib.parse import quote, unquote, urlencode
@@ -15,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rgw.frontend import server
-from tests.s3.wire import ask, head, parse, path, talk
+from tests.s3.wire import ask, connect, head, parse, path, signed, talk
 
 MIB = 1 << 20
 
@@ -293,6 +294,33 @@ async def test_complete_takes_the_claimed_checksum(s3):
     done = await s3.run("complete_multipart_upload", Bucket=s3.bucket, Key="m", UploadId=upload, ChecksumSHA256=composite, MultipartUpload={
         "Parts": [{"PartNumber": 1, "ETag": reply["ETag"], "ChecksumSHA256": reply["ChecksumSHA256"]}]})
     assert done["ChecksumSHA256"] == composite
+
+
+async def test_a_client_that_hangs_up(s3, monkeypatch):
+    """Its Complete goes on, and the server's end waits for it."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    ending, s3 = server.Server(s3.gw), replace(s3, endpoint=f"http://127.0.0.1:{sock.getsockname()[1]}")
+    await ending.start([sock])
+    upload = await start(s3)
+    made = await part(s3, upload, 1, b"part")
+    complete, begun = s3.gw.multipart.complete, asyncio.Event()
+
+    async def slow(*arguments, **options):
+        begun.set()
+        await asyncio.sleep(1.2)
+        return await complete(*arguments, **options)
+
+    monkeypatch.setattr(s3.gw.multipart, "complete", slow)
+    monkeypatch.setattr(server, "_HEARTBEAT", 0.05)
+    body = f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{made['ETag']}</ETag></Part></CompleteMultipartUpload>".encode()
+    target = f"{path(s3, 'm')}?uploadId={upload}"
+    wire = connect(s3)
+    wire.sendall(head("POST", target, signed(s3, "POST", target, {"Content-Length": str(len(body))})) + body)
+    await begun.wait()
+    wire.close()
+    await asyncio.sleep(0.2)
+    await ending.stop(1)
+    assert (await s3.gw.objects.head(await s3.gw.buckets.get(s3.bucket), "m")).size == 4
 
 
 @pytest.mark.parametrize("etag", ["right", "wrong"])
