@@ -109,6 +109,7 @@ OPS += _unsupported("object", """
     ListObjectAnnotations=annotation GetObjectAnnotation=annotation,annotationName PutObjectAnnotation=annotation
     DeleteObjectAnnotation=annotation""")
 OPS.append(Op("RenameObject", "PUT", "object", ("renameObject",)))
+OPS.append(Op("AppendObject", "PUT", "object", ("append",)))  # radosgw's own
 OPS += [Op("CORS preflight", "OPTIONS", scope) for scope in ("bucket", "object")]
 
 # the most specific row first: more query keys, then a header

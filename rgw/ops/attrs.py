@@ -14,7 +14,9 @@ from rgw.formats.basics import ObjTags
 from rgw.ops.request import Request
 
 STORED = {"content-type": "content_type", "cache-control": "cache_control", "content-disposition": "content_disposition",
-          "content-encoding": "content_encoding", "content-language": "content_language", "expires": "expires"}
+          "content-encoding": "content_encoding", "content-language": "content_language", "expires": "expires",
+          "x-amz-website-redirect-location": "x-amz-website-redirect-location"}
+REDIRECT = PREFIX + "x-amz-website-redirect-location"  # kept for whoever serves the bucket as a website
 META = "x-amz-meta-"
 TAGGING = PREFIX + "x-amz-tagging"
 CHECKSUM = PREFIX + "x-amz-checksum-"

@@ -52,20 +52,22 @@ async def copy_object(req: Request) -> Result:
     replace, retag = _directive(req, "x-amz-metadata-directive"), _directive(req, "x-amz-tagging-directive")
     src = await source(req)
     bucket = req.the_bucket
+    own_class = "x-amz-storage-class" in req.headers
+    redirected = attrs.REDIRECT in src.attrs or "x-amz-website-redirect-location" in req.headers  # is never copied
     itself = src.bucket.bucket_id == bucket.bucket_id and src.key == req.key and not src.version_id
-    if itself and not replace and not retag and "x-amz-storage-class" not in req.headers and key is None and not src.encrypted:
+    if itself and not (replace or retag or own_class or redirected) and key is None and not src.encrypted:
         raise S3Error("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing "
                       "the object's metadata, storage class, website redirect location or encryption attributes.")
     extra = await acl.new_object(req)
     values: dict[str, bytes] | None = None
-    if replace or retag or "x-amz-storage-class" in req.headers:
+    if replace or retag or own_class or redirected:
         fresh = attrs.metadata(req)
         keep = src.attrs
         user = {n: v for n, v in keep.items()
-                if n.startswith(attrs.PREFIX + attrs.META) or n.removeprefix(attrs.PREFIX) in attrs.STORED.values()}
+                if n.startswith(attrs.PREFIX + attrs.META) or (n.removeprefix(attrs.PREFIX) in attrs.STORED.values() and n != attrs.REDIRECT)}
         sums = {n: v for n, v in keep.items() if n.startswith(attrs.CHECKSUM)}
         own = {n: v for n, v in fresh.items() if n != attrs.TAGGING}
-        values = sums | (own if replace else user | {n: v for n, v in own.items() if n == attrs.PREFIX + "storage_class"})
+        values = sums | (own if replace else user | {n: v for n, v in own.items() if n in (attrs.PREFIX + "storage_class", attrs.REDIRECT)})
         tags = fresh.get(attrs.TAGGING) if retag else keep.get(attrs.TAGGING)
         if tags is not None:
             values[attrs.TAGGING] = tags

@@ -16,9 +16,9 @@ def conditions(req: Request) -> Conditions | None:
 
 
 def refuse_locks(req: Request) -> None:
-    """NotImplemented for what would be stored without the lock that is asked for."""
+    """NotImplemented for what would be stored without the lock that is asked for, or in place of what it was to be appended to."""
     for name in req.headers:
-        if name.startswith("x-amz-object-lock-"):
+        if name.startswith("x-amz-object-lock-") or name == "x-amz-write-offset-bytes":
             raise S3Error("NotImplemented", f"{name} is not implemented.")
 
 

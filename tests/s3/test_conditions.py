@@ -115,6 +115,13 @@ async def test_stored_headers(s3):
     for key in ("k", "c"):
         got = await s3.run("head_object", Bucket=s3.bucket, Key=key)
         assert all(got[n] == v for n, v in stored.items()) and got["Metadata"] == {"a": "b"}
+    redirected = {"Bucket": s3.bucket, "Key": "r", "WebsiteRedirectLocation": "/elsewhere"}
+    await s3.run("put_object", Body=b"1", **redirected, **stored)
+    assert (await s3.run("head_object", Bucket=s3.bucket, Key="r"))["WebsiteRedirectLocation"] == "/elsewhere"
+    for key, more, where in (("c", {}, None), ("c", {"WebsiteRedirectLocation": "/new"}, "/new"), ("r", {}, None)):  # it is not copied
+        await s3.run("copy_object", Bucket=s3.bucket, Key=key, CopySource=f"{s3.bucket}/r", **more)
+        got = await s3.run("head_object", Bucket=s3.bucket, Key=key)
+        assert got.get("WebsiteRedirectLocation") == where and all(got[n] == v for n, v in stored.items())
     await s3.run("copy_object", Bucket=s3.bucket, Key="k", CopySource=f"{s3.bucket}/k", MetadataDirective="REPLACE", Metadata={"new": "1"})
     got = await s3.run("head_object", Bucket=s3.bucket, Key="k")
     assert got["Metadata"] == {"new": "1"} and "CacheControl" not in got

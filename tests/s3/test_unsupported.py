@@ -54,6 +54,20 @@ def test_botocore_knows_no_other_calls():
     assert not wrong
 
 
+async def test_a_preflight_is_not_taken_for_a_forged_request(s3):
+    url = s3.client.generate_presigned_url("get_object", Params={"Bucket": s3.bucket, "Key": "k"})
+    reply = await ask(s3, "OPTIONS", url.removeprefix(s3.endpoint), {"Origin": "http://a", "Access-Control-Request-Method": "GET"}, sign=False)
+    assert (reply.status, reply.code) == (501, "NotImplemented")
+
+
+async def test_what_appends_replaces_nothing(s3):
+    """radosgw's AppendObject, and S3's for directory buckets."""
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"1")
+    assert (await ask(s3, "PUT", f"/{s3.bucket}/k?append&position=1", body=b"2")).code == "NotImplemented"
+    assert (await ask(s3, "PUT", f"/{s3.bucket}/k", {"x-amz-write-offset-bytes": "1"}, b"2")).code == "NotImplemented"
+    assert (await ask(s3, "GET", f"/{s3.bucket}/k")).body == b"1"
+
+
 async def test_half_a_part_is_no_object(s3):
     """A part's number without its upload must not become an object."""
     before = await s3.objects()
