@@ -210,10 +210,15 @@ async def _by_reference(
         write = HeadWrite(bucket, key, attrs, manifest, head, tail_tag=tag.encode(), conditions=conditions, intent=intent,
                           instance=instance)
         try:
-            if await take_references(gw, chain, tag, intent):
-                raise ObjectChanged(src.head_oid)
-            state, _ = await put_head(gw, write)
-            return state
-        finally:
+            try:
+                if await take_references(gw, chain, tag, intent):
+                    raise ObjectChanged(src.head_oid)
+                state, _ = await put_head(gw, write)
+                return state
+            finally:
+                if not write.may_exist:
+                    await put_references(gw, chain, tag)
+        except (S3Error, ObjectChanged):
             if not write.may_exist:
-                await put_references(gw, chain, tag)
+                intent.close()  # a refusal leaves nothing to be settled
+            raise

@@ -144,7 +144,12 @@ async def write_head(gw: Gateway, write: HeadWrite) -> tuple[ObjectState, bool]:
     S3Error PreconditionFailed if the conditions do not hold. Unless ``write.may_exist`` is set afterwards, the caller still owns the tail.
     """
     with ExitStack() as old_tails:
-        return await _write_head(gw, write, old_tails)
+        try:
+            return await _write_head(gw, write, old_tails)
+        except S3Error:
+            if not write.may_exist:
+                old_tails.close()  # it is known that nothing was replaced
+            raise
 
 
 async def _write_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tuple[ObjectState, bool]:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from rgw.core.conditions import Conditions
 from rgw.core.gateway import Gateway
 from rgw.core.head import HeadWrite
 from rgw.core.intents import Intents, OpenIntent, shard_oids
@@ -138,6 +139,37 @@ async def test_lease_is_given_back(cluster, options, bucket, user) -> None:
     await gateway.close()
     with pytest.raises(NotFound):
         await ioctx.read(lease, ReadOp().stat())
+
+
+async def test_refusals_leave_nothing_to_be_settled(gateway, bucket, user, monkeypatch) -> None:
+    """An object that changes while another is put or copied over it on a condition: refused, and that is all."""
+    from rgw.core import head
+
+    old = await put(gateway, bucket, "k", body(BIG), user)
+    source = await put(gateway, bucket, "src", body(BIG), user)
+    once = head._write_once
+
+    async def overtaken(*args):
+        monkeypatch.undo()
+        await put(gateway, bucket, "k", body(BIG), user)
+        return await once(*args)
+
+    for copies in (False, True):
+        old = await gateway.objects.head(bucket, "k")
+        conditions = Conditions(if_match=f'"{old.etag}"')
+        monkeypatch.setattr(head, "_write_once", overtaken)
+        with pytest.raises(S3Error, match="PreconditionFailed"):
+            if copies:
+                await gateway.objects.copy(source, bucket, "k", owner=user, conditions=conditions)
+            else:
+                await put(gateway, bucket, "k", body(BIG), user, conditions=conditions)
+    assert not gateway.intents.abandoned
+    for key in ("k", "src"):
+        await gateway.objects.delete(bucket, key)
+    await collect(gateway)
+    assert await census(gateway, bucket) == set()
+    await gateway.intents._flush()
+    assert await noted(gateway) == 0
 
 
 async def test_nothing_is_noted_after_the_end(cluster, options, bucket, user) -> None:
