@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 Entries = list[GcObjInfo]
 
+RATE = "user.rgw.x-pyrgw-gc-rate"  # an xattr of the first queue: objects released and seconds of work of the last collection that tells
+_TELLING = 100  # objects that a collection must have released for that
 _LOCK = "gc_process"
 LONGEST_REST = 0.1  # seconds: on a busy machine, too, it comes to an end
 _QUEUE_VERSION = ObjVersion(ver=1, tag="")  # of a queue that is initialised
@@ -51,6 +53,7 @@ class GarbageCollector:
         self._cookie = secrets.token_hex(8)
         self._seen = 0  # requests by the last rest
         self._resumed = 0.0  # since when it has been at work without a rest
+        self._released, self._worked = 0, 0.0  # objects, and seconds without rests, of this collection
 
     async def _pool(self) -> IoCtx:
         return await self._gateway.pool(self._gateway.zone.gc_pool)
@@ -124,6 +127,7 @@ class GarbageCollector:
         """Releases what is due (or all); the number of entries done. Queues that another collector holds are left to it."""
         ioctx, done = await self._pool(), 0
         oids, self._resumed = self._oids(), monotonic()
+        self._released, self._worked = 0, 0.0
 
         def tell(number: int, before: int, more: int) -> None:
             if progress is not None:
@@ -137,6 +141,8 @@ class GarbageCollector:
                     done += await self._drain(ioctx, oid, source, include_all, partial(tell, number, done))
             finally:
                 await queue_lock.release(ioctx, oid, _LOCK, self._cookie)
+        if self._released >= _TELLING:
+            await ioctx.write(oids[0], WriteOp(urgent=True).setxattr(RATE, b"%d %f" % (self._released, self._worked)))
         return done
 
     async def _drain(self, ioctx: IoCtx, oid: str, source: _Source, include_all: bool, tell: Callable[[int], None]) -> int:
@@ -167,6 +173,7 @@ class GarbageCollector:
     async def _rest(self) -> None:
         """Leaves the store and the event loop to requests, if any came since the last rest."""
         now, seen = monotonic(), self._gateway.requests
+        self._worked += now - self._resumed
         if seen != self._seen:
             await asyncio.sleep(min((now - self._resumed) * self._gateway.options.rgw_gc_rest, LONGEST_REST))
             self._seen = seen
@@ -182,6 +189,7 @@ class GarbageCollector:
         for start in range(0, len(work), step):
             some = work[start:start + step]
             done = await asyncio.gather(*(self._give_back(tag, obj) for _, tag, obj in some))
+            self._released += sum(done)
             if not all(done):
                 return min(number for (number, _, _), success in zip(some, done, strict=True) if not success)
             await self._rest()
@@ -197,6 +205,14 @@ class GarbageCollector:
             log.warning("cannot release %s in %s: %s", obj.oid, obj.pool, error)
             return False
         return True
+
+    async def rate(self) -> tuple[int, float] | None:
+        """Objects and seconds of the last collection, of any of our gateways, that was large enough to tell how fast the store is."""
+        found = (await (await self._pool()).read(self._oids()[0], ReadOp().getxattrs())).xattrs.get(RATE)
+        if found is None:
+            return None
+        objects, _, seconds = found.partition(b" ")
+        return int(objects), float(seconds)
 
     def start(self) -> None:
         """Starts the background worker, unless ``rgw_enable_gc_threads`` is off."""

@@ -21,9 +21,10 @@ _SAMPLE = 200  # objects looked at to estimate bytes and time
 
 @dataclass(frozen=True, slots=True)
 class GcStatus:
-    """``due``: entries whose time has come; ``bytes`` and the seconds are extrapolated from ``sample`` objects; times in ns, 0 for none.
+    """``due``: entries whose time has come; ``bytes`` are extrapolated from ``sample`` objects; times in ns, 0 for none.
 
-    ``busy_seconds``: while requests come all the time, for which the collector rests.
+    ``seconds`` are extrapolated from ``rate_from`` objects of the last collection; where that is 0, from how fast the sample was looked at, which
+    is too little. ``busy_seconds``: while requests come all the time, for which the collector rests.
     """
 
     entries: int
@@ -32,13 +33,14 @@ class GcStatus:
     bytes: int
     seconds: float
     busy_seconds: float
+    rate_from: int
     sample: int
     first_due: int
     last_due: int
 
 
 async def status(gw: Gateway) -> GcStatus:
-    """Reads all queues, and looks at some of the queued objects to learn their sizes and how fast the store answers."""
+    """Reads all queues, and looks at some of the queued objects to learn their sizes."""
     entries = await gw.gc.list(include_all=True)
     now = time.time_ns()
     objects = [obj for entry in entries for obj in entry.chain.objs]
@@ -54,8 +56,10 @@ async def status(gw: Gateway) -> GcStatus:
     total = sum(await each(sample, size, gw.options.rgw_gc_max_concurrent_io))
     elapsed = time.perf_counter() - started
     factor = len(objects) / len(sample) if sample else 0.0
-    seconds, steps = elapsed * factor, -(-len(objects) // gw.options.rgw_gc_max_concurrent_io)
+    rate = await gw.gc.rate()
+    seconds = elapsed * factor if rate is None else len(objects) * rate[1] / rate[0]
+    steps = -(-len(objects) // gw.options.rgw_gc_max_concurrent_io)
     rest = steps * min(seconds / steps * gw.options.rgw_gc_rest, LONGEST_REST) if steps else 0.0
     times = [entry.time for entry in entries]
-    return GcStatus(len(entries), sum(1 for due in times if due <= now), len(objects), round(total * factor), seconds, seconds + rest, len(sample),
-                    min(times, default=0), max(times, default=0))
+    return GcStatus(len(entries), sum(1 for due in times if due <= now), len(objects), round(total * factor), seconds, seconds + rest,
+                    0 if rate is None else rate[0], len(sample), min(times, default=0), max(times, default=0))

@@ -3,6 +3,7 @@ import secrets
 
 import pytest
 
+from rgw.core.gc_status import status
 from rgw.formats import cls_refcount
 from rgw.formats.gc import GcObj
 from rgw.store import classes
@@ -128,3 +129,21 @@ async def test_rests_while_requests_come(gateway, data, monkeypatch, busy):
     monkeypatch.undo()
     assert len(rests) >= 4 if busy else not rests  # of ten objects each
     assert all(0 < seconds <= 0.1 for seconds in rests)
+
+
+async def test_how_long_it_takes_is_told_by_the_last_collection(gateway, data):
+    async def queued(count: int) -> None:
+        await gateway.gc.enqueue(unique(), await put(data, *(f"t{unique()}" for _ in range(count))))
+
+    await gateway.gc.process(include_all=True)
+    await queued(120)
+    await gateway.gc.process(include_all=True)
+    released, seconds = await gateway.gc.rate()
+    assert released >= 120 and 0 < seconds < 60
+    await queued(60)
+    found = await status(gateway)
+    assert (found.objects, found.bytes, found.rate_from) == (60, 240, released)
+    assert found.seconds == pytest.approx(60 * seconds / released) and found.seconds < found.busy_seconds <= found.seconds + 0.6
+    await gateway.gc.process(include_all=True)
+    assert await gateway.gc.rate() == (released, seconds), "too few objects to tell"
+    assert (await status(gateway)).seconds == 0

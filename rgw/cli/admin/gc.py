@@ -50,6 +50,6 @@ async def gc_status() -> None:
         output.show({
             "entries": found.entries, "entries_due": found.due, "objects": found.objects, "bytes_estimated": found.bytes,
             "seconds_estimated": round(found.seconds, 1), "seconds_estimated_busy": round(found.busy_seconds, 1),
-            "estimated_from_objects": found.sample,
+            "seconds_from_objects_collected": found.rate_from, "bytes_from_objects": found.sample,
             "first_due": output.moment(found.first_due, "+0000"), "last_due": output.moment(found.last_due, "+0000"),
         })
