@@ -33,7 +33,7 @@ from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifes
 from rgw.core.parallel import each
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
-from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, format_parts
+from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, format_parts
 from rgw.core.uploads import (
     CLOSED_PART,
     CLOSING,
@@ -244,6 +244,8 @@ async def _complete_noted(
             name: value for name, value in upload.attrs.items()
             if name not in OWN_ATTRS and name not in (CLOSING, PIECES) and not name.startswith("lock.")
         }
+        if upload.storage_class:
+            attrs[STORAGE_CLASS] = upload.storage_class.encode()
         compression = joined([part.cs_info for part in chosen], [part.stored_size for part in chosen])
         if compression is not None:
             attrs[COMPRESSION] = compression.encode()

@@ -14,7 +14,8 @@ from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite
 from rgw.core.manifest import Piece, gc_chain, plain_manifest, tail_bucket, tail_instance, tails
 from rgw.core.reader import ObjectChanged, read_all, read_head
-from rgw.core.state import COMPRESSION, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, text, with_nul
+from rgw.core.state import COMPRESSION, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, with_nul
+from rgw.core.storage_class import object_placement, with_class
 from rgw.core.versions import new_instance, put_head
 from rgw.core.writer import ObjectWriter
 from rgw.errors import S3Error
@@ -95,13 +96,13 @@ async def copy(
     """
     src.require_readable()
     chosen = copied_attrs(src.attrs) if attrs is None else dict(attrs)
-    chosen.update(extra or {})
+    chosen = with_class(bucket, chosen | (extra or {}))
     chosen = {name: value for name, value in chosen.items() if not _of_stored_form(name)}
     chosen[ETAG] = src.attrs.get(ETAG, b"")
     if PARTS in src.attrs:
         chosen[PARTS] = src.attrs[PARTS]
     raw = chosen | {name: value for name, value in src.attrs.items() if _of_stored_form(name)}  # for copies of the stored bytes
-    rule = PlacementRule(bucket.info.placement_rule.name, text(chosen.get(STORAGE_CLASS)))
+    rule = object_placement(bucket, chosen)
     itself = src.bucket.marker == bucket.marker and src.key == key and not src.instance and not bucket.versioning_enabled
     try:
         if src.encrypted or customer_key is not None:

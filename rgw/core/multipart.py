@@ -18,10 +18,10 @@ from rgw.core.head import entry_meta, with_acl
 from rgw.core.indexed import IndexChange
 from rgw.core.part_copy import copy_part
 from rgw.core.parts import PartWriter
-from rgw.core.state import ACL, STORAGE_CLASS, ObjectState, text
+from rgw.core.state import ACL, ObjectState
+from rgw.core.storage_class import object_placement, with_class
 from rgw.core.uploads import Part, Upload, load_upload, read_parts
 from rgw.formats.acl import AccessControlPolicy, AclOwner
-from rgw.formats.basics import PlacementRule
 from rgw.formats.obj import MultipartUploadInfo
 from rgw.formats.user import UserInfo
 from rgw.store import errors as store_errors
@@ -75,8 +75,8 @@ class Multipart:
         return await uncancelled(self._create(bucket, key, with_acl(attrs, owner) | attributes(customer_key)))
 
     async def _create(self, bucket: Bucket, key: str, attrs: dict[str, bytes]) -> str:
-        gw = self._gw
-        rule = PlacementRule(bucket.info.placement_rule.name, text(attrs.get(STORAGE_CLASS)))
+        gw, attrs = self._gw, with_class(bucket, attrs)
+        rule = object_placement(bucket, attrs)
         places.tail_pool_name(gw, bucket, rule)  # refuses an unknown storage class before anything is written
         upload_id = f"2~{random_text(31)}"
         owner = AccessControlPolicy.decode(attrs[ACL]).owner if ACL in attrs else AclOwner(id=bucket.owner.text(), display_name="")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def bucket_rule(bucket: Bucket) -> PlacementRule:
-    """The bucket's own placement, in the standard storage class: where heads go."""
-    return PlacementRule(bucket.info.placement_rule.name, "")
+    """The bucket's own placement: where heads go, whatever class their objects have."""
+    return bucket.info.placement_rule
 
 
 def tail_pool_name(gw: Gateway, bucket: Bucket, rule: PlacementRule) -> str:

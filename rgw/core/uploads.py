@@ -65,7 +65,7 @@ class Upload:
 
     @property
     def storage_class(self) -> str:
-        return text(self.attrs.get(STORAGE_CLASS))
+        return text(self.attrs.get(STORAGE_CLASS)) or self.placement.storage_class
 
     @property
     def instance(self) -> str:

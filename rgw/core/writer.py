@@ -12,11 +12,12 @@ from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite
 from rgw.core.manifest import gc_chain, plain_manifest, tails
-from rgw.core.state import ETAG, STORAGE_CLASS, ObjectState, text, with_nul
+from rgw.core.state import ETAG, ObjectState, with_nul
+from rgw.core.storage_class import object_placement, with_class
 from rgw.core.stripes import StripeSink
 from rgw.core.versions import new_instance, put_head
 from rgw.formats import names
-from rgw.formats.basics import Obj, PlacementRule
+from rgw.formats.basics import Obj
 from rgw.store import errors as store_errors
 from rgw.store.interface import WriteOp
 
@@ -53,9 +54,9 @@ class ObjectWriter:
         self._gw = gw
         self._bucket = bucket
         self._key = key
-        self._attrs = attrs | encryption.attributes(customer_key)
+        self._attrs = with_class(bucket, attrs) | encryption.attributes(customer_key)
         self._customer_key = customer_key
-        self._rule = PlacementRule(bucket.info.placement_rule.name, text(attrs.get(STORAGE_CLASS)))
+        self._rule = object_placement(bucket, self._attrs)
         self._pool = places.tail_pool_name(gw, bucket, self._rule)
         self._prefix = f".{random_text(31)}_"
         self._instance = new_instance(bucket)

@@ -69,7 +69,7 @@ def metadata(req: Request) -> dict[str, bytes]:
     if size > req.gw.options.rgw_max_attr_size:
         raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(req.gw.options.rgw_max_attr_size))
     storage_class = req.headers.get("x-amz-storage-class", "")
-    if storage_class and storage_class != "STANDARD":
+    if storage_class:  # the standard one too, which may not be the bucket's
         found[PREFIX + "storage_class"] = storage_class.encode()
     return found | tagging(req)
 

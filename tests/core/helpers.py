@@ -63,7 +63,7 @@ async def census(gateway, bucket) -> set[str]:
 async def spread(gateway, bucket) -> dict[str, int]:
     """How many RADOS objects of the bucket lie in each namespace of the data pool."""
     found = {"cold": 0, "": 0}
-    ioctx = await gateway.cluster.open_pool(gateway.zone.data_pool(bucket.placement), ALL_NAMESPACES)
+    ioctx = await gateway.cluster.open_pool(gateway.zone.data_pool(bucket.placement).split(":")[0], ALL_NAMESPACES)
     async for item in ioctx.list_objects():
         if item.name.startswith(bucket.marker + "_"):
             found[item.namespace] += 1

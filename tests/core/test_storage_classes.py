@@ -233,3 +233,34 @@ async def test_a_bucket_with_a_pool_of_its_own(cold, bucket, user):
     assert await fetch(cold, bucket, "m") == data + b"end"
     assert (await existing_head(cold, bucket, "same")).manifest.head_size == STRIPE
     await emptied(cold, bucket, "plain", "same", "copy of plain", "copy of same", "m")
+
+
+async def test_a_bucket_with_a_class_of_its_own(cold, bucket, user):
+    """Of a user with a default class: there go its heads, and what names no other class."""
+    def change(info, _attrs):
+        info.placement_rule.storage_class = "COLD"
+
+    bucket = await cold.buckets.modify(bucket, change)
+    data, standard = body(2 * STRIPE + 5), {"user.rgw.storage_class": b"STANDARD"}
+    wanted = {}
+    for name, attrs, pieces in (("own", {}, {"cold": 3, "": 0}), ("standard", standard, {"cold": 1, "": 3})):
+        for key, count in ((name, pieces), (f"copy of {name}", {"cold": 1, "": 0})):
+            before = await spread(cold, bucket)
+            if key == name:
+                await put(cold, bucket, key, data, user, attrs=attrs)
+            else:
+                await cold.objects.copy(await cold.objects.head(bucket, name), bucket, key, owner=user)
+            assert {where: number - before[where] for where, number in (await spread(cold, bucket)).items()} == count
+            assert await fetch(cold, bucket, key) == data
+            wanted[key] = "COLD" if name == "own" else "STANDARD"
+        await uploaded(cold, bucket, f"parts of {name}", {1: data}, user, attrs)
+        wanted[f"parts of {name}"] = wanted[name]
+        assert await fetch(cold, bucket, f"parts of {name}") == data
+    assert {e.name: e.storage_class for e in (await cold.listing.objects(bucket)).entries} == wanted
+    assert await spread(cold, bucket) == {"cold": 4 + 4 + 2 + 1, "": 3 + 3}
+    await change_class(cold, await cold.objects.head(bucket, "own"), "STANDARD")
+    await change_class(cold, await cold.objects.head(bucket, "standard"), "COLD")
+    assert await fetch(cold, bucket, "own") == await fetch(cold, bucket, "standard") == data
+    assert (await bucket_check.check(cold, bucket, check_objects=True)).differences == []
+    assert {item.oid async for item in radoslist.of_bucket(cold, bucket)} <= await census(cold, bucket)
+    await emptied(cold, bucket, *wanted)

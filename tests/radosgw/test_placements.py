@@ -13,9 +13,9 @@ from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.formats.acl import AccessControlPolicy
 from rgw.store.librados import connect
-from tests.radosgw.conftest import COLD, COMPRESSED, SECOND
+from tests.radosgw.conftest import COLD, COMPRESSED, SECOND, client
 from tests.radosgw.test_crossed import MIB, code, combined, data_of, keys, md5, upload
-from tests.radosgw.tools import collect
+from tests.radosgw.tools import collect, settled
 
 
 def test_placement_of_its_own(crossed):
@@ -82,6 +82,40 @@ def test_storage_class(crossed):
     for by, name, target in itertools.product(ends, ("large", "small"), ("warm", "cold")):
         assert crossed.write.get_object(Bucket=crossed.other, Key=f"{name} {by} {target}")["Body"].read() == data[name]
     crossed.settled()
+
+
+def test_default_class_of_a_user(pair):
+    """Buckets of such a user have the class for their own: their heads lie in its pool, whatever class an object has."""
+    uid, data = f"u{secrets.token_hex(4)}", data_of(5 * MIB)
+    pair.radosgw_admin("user", "create", "--uid", uid, "--display-name", "Cold")
+    pair.radosgw_admin("user", "modify", "--uid", uid, "--placement-id", "default-placement", "--storage-class", COLD)
+    key = pair.rgw_admin("user", "info", "--uid", uid)["keys"][0]
+    ends = {by: client(endpoint, key["access_key"], key["secret_key"]) for by, endpoint in (("ours", pair.ours), ("theirs", pair.theirs))}
+    buckets = {by: f"{by}{secrets.token_hex(4)}" for by in ends}
+    for maker, bucket in buckets.items():
+        ends[maker].create_bucket(Bucket=bucket)
+        for by, end in ends.items():
+            for name, arguments in (("own", {}), ("STANDARD", {"StorageClass": "STANDARD"}), ("COLD", {"StorageClass": COLD})):
+                end.put_object(Bucket=bucket, Key=f"{name} {by}", Body=data, **arguments)
+            upload(list(ends.values()), bucket, f"parts {by}", [data, b"end"])
+            end.copy_object(Bucket=bucket, Key=f"copy {by}", CopySource={"Bucket": bucket, "Key": f"own {by}"})
+        rows = [{row["Key"]: row["StorageClass"] for row in end.list_objects_v2(Bucket=bucket)["Contents"]} for end in ends.values()]
+        assert rows[0] == rows[1] == {f"{name} {by}": "STANDARD" if name == "STANDARD" else COLD
+                                      for name in ("own", "STANDARD", "COLD", "parts", "copy") for by in ends}
+        for end, found in itertools.product(ends.values(), rows[0]):
+            assert end.get_object(Bucket=bucket, Key=found)["Body"].read() == data + (b"end" if found.startswith("parts") else b""), found
+        for name in ("own", "STANDARD", "COLD"):
+            told = [pair.radosgw_admin("object", "stat", "--bucket", bucket, "--object", f"{name} {by}") for by in ends]
+            assert len({row["manifest"]["head_size"] for row in told}) == len({row["manifest"]["tail_placement"]["placement_rule"] for row in told}) == 1
+            assert told[0]["attrs"]["user.rgw.storage_class"] == told[1]["attrs"]["user.rgw.storage_class"]
+    settled(pair, uid, list(buckets.values()), list(ends.values()))
+    for end, bucket in zip(ends.values(), buckets.values(), strict=True):
+        for row in end.list_objects_v2(Bucket=bucket)["Contents"]:
+            end.delete_object(Bucket=bucket, Key=row["Key"])
+    collect(pair)
+    settled(pair, uid, list(buckets.values()), list(ends.values()))
+    for end in ends.values():
+        end.close()
 
 
 @pytest.mark.parametrize("crossed", ["radosgw-to-ours"], indirect=True)  # ours does not compress
