@@ -29,7 +29,10 @@ class BodyReader:
         self._limit = limit
         self._stall = stall  # seconds
         self.wire_length = _content_length(headers)
-        self._chunked_http = "chunked" in headers.get("transfer-encoding", "").lower()
+        coding = headers.get("transfer-encoding", "").strip().lower()
+        if coding not in ("", "chunked"):  # what is packed on the way would be stored packed
+            raise S3Error("NotImplemented", "No transfer coding but chunked is implemented.")
+        self._chunked_http = coding == "chunked"
         self.length = plan.decoded_length if plan.chunked else self.wire_length
         self.announced = self.length is not None or self._chunked_http
         if self.length is None and not self._chunked_http:

@@ -57,13 +57,16 @@ def key_to_write(req: Request) -> CustomerKey | None:
 
     S3Error InvalidArgument, InvalidEncryptionAlgorithmError, InvalidRequest without HTTPS, NotImplemented for other ways of encryption.
     """
-    for name, value in req.headers.items():
-        if name.startswith(_PREFIX) and not name.startswith(_CUSTOMER):
-            if name == _PREFIX and value not in _MODES:
-                raise S3Error("InvalidArgument", f"{name} is none of {', '.join(_MODES)}.", ArgumentName=name)
-            if _PREFIX not in req.headers:
-                raise S3Error("InvalidArgument", f"{name} needs {_PREFIX} beside it.", ArgumentName=name)
-            raise S3Error("NotImplemented", f"Encryption by {_PREFIX}: {req.headers[_PREFIX][:64]} is not implemented.")
+    others = [name for name in req.headers if name.startswith(_PREFIX) and not name.startswith(_CUSTOMER)]
+    if others:
+        mode = req.headers.get(_PREFIX)
+        if mode is None:
+            raise S3Error("InvalidArgument", f"{others[0]} needs {_PREFIX} beside it.", ArgumentName=others[0])
+        if mode not in _MODES:
+            raise S3Error("InvalidArgument", f"{_PREFIX} is none of {', '.join(_MODES)}.", ArgumentName=_PREFIX)
+        if f"{_CUSTOMER}algorithm" in req.headers or (mode == "AES256" and len(others) > 1):
+            raise S3Error("InvalidArgument", f"{_PREFIX}: {mode} does not go with the other headers of encryption.", ArgumentName=_PREFIX)
+        raise S3Error("NotImplemented", f"Encryption by {_PREFIX}: {mode} is not implemented.")
     return _key(req, _CUSTOMER)
 
 

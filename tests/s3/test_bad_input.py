@@ -78,6 +78,9 @@ async def test_chunked_body_without_its_end(s3, target):
         headers.pop("Content-Length", None)
         raw = await talk(s3, head("PUT", target, headers) + sent, finish=True)
         assert raw == b"" or 400 <= parse(raw).status < 500, sent
+    headers = signed(s3, "PUT", target, {"Transfer-Encoding": "gzip, chunked", "Connection": "close"})
+    headers.pop("Content-Length", None)
+    assert parse(await talk(s3, head("PUT", target, headers) + b"1\r\nx\r\n0\r\n\r\n")).code == "NotImplemented"
 
 
 WRONG = [("Content-MD5", "1B2M2Y8AsgTpgAmY7PhCfg==", "BadDigest"), ("Content-MD5", "x", "InvalidDigest"),

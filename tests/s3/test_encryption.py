@@ -126,12 +126,15 @@ async def test_presigned(s3):
     assert reply.body == data
 
 
+NONE: dict[str, str | None] = dict.fromkeys((f"{CUSTOMER}algorithm", f"{CUSTOMER}key", f"{CUSTOMER}key-MD5"))
 BAD = [
     ({f"{CUSTOMER}algorithm": None}, "InvalidArgument"), ({f"{CUSTOMER}algorithm": "AES128"}, "InvalidEncryptionAlgorithmError"),
     ({f"{CUSTOMER}key": None}, "InvalidArgument"), ({f"{CUSTOMER}key": "c2hvcnQ="}, "InvalidArgument"), ({f"{CUSTOMER}key": "*"}, "InvalidArgument"),
     ({f"{CUSTOMER}key-MD5": None}, "InvalidArgument"), ({f"{CUSTOMER}key-MD5": "c2hvcnQ="}, "InvalidArgument"),
     ({f"{CUSTOMER}key-MD5": "A" * 22 + "=="}, "InvalidArgument"),
-    ({"x-amz-server-side-encryption": "aws:kms"}, "NotImplemented"), ({"x-amz-server-side-encryption": "AES256"}, "NotImplemented"),
+    ({"x-amz-server-side-encryption": "aws:kms"}, "InvalidArgument"), ({"x-amz-server-side-encryption": "AES256"}, "InvalidArgument"),
+    (NONE | {"x-amz-server-side-encryption": "aws:kms"}, "NotImplemented"), (NONE | {"x-amz-server-side-encryption": "AES256"}, "NotImplemented"),
+    (NONE | {"x-amz-server-side-encryption": "AES256", "x-amz-server-side-encryption-aws-kms-key-id": "x"}, "InvalidArgument"),
     ({"x-amz-server-side-encryption": "x"}, "InvalidArgument"), ({"x-amz-server-side-encryption-aws-kms-key-id": "x"}, "InvalidArgument"),
 ]
 
