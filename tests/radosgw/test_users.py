@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from tests.radosgw import tools
 from tests.radosgw.conftest import client
 from tests.radosgw.test_crossed import MIB, code, data_of, keys
+from tests.radosgw.test_versions import versions
 
 WITHIN = 1.0  # seconds in which one gateway must see what the other, or a tool, changed
 
@@ -94,6 +95,17 @@ def test_tenants(pair, admin):
         tools.settled(pair, f"{tenant}$u", ["same"], [ours, theirs], tenant=tenant)
         for end in (ours, theirs):
             assert end.get_object(Bucket="same", Key="copy by theirs")["Body"].read() == big
+    ours, theirs = ends[0]
+    theirs.put_bucket_versioning(Bucket="same", VersioningConfiguration={"Status": "Enabled"})
+    made = [end.put_object(Bucket="same", Key="_by theirs", Body=body, ACL="public-read")["VersionId"]
+            for end, body in ((ours, b"ours"), (theirs, b"theirs"), (ours, big))]
+    marker = theirs.delete_object(Bucket="same", Key="_by theirs")["VersionId"]
+    ours.delete_object(Bucket="same", Key="copy by theirs", VersionId="null")
+    theirs.delete_object(Bucket="same", Key="_by theirs", VersionId=made[0])
+    shown = versions(ours, "same")
+    assert shown == versions(theirs, "same")
+    assert {row[1] for row in shown if row[0] == "_by theirs"} == {*made[1:], marker, "null"} and "copy by theirs" not in [row[0] for row in shown]
+    assert pair.rgw_admin("bucket", "check", "--bucket", f"{tenants[0]}/same", "--check-objects")["differences"] == []
     foreign = f"{tenants[0]}:same"
     for end in ends[1]:
         end.meta.events.unregister("before-parameter-build.s3", _validator(end))
@@ -101,6 +113,36 @@ def test_tenants(pair, admin):
         assert listed[0] == 200 and b"copy by ours" in listed[1]
         assert _raw(end, "GET", f"/{foreign}/copy%20by%20ours") == (200, big)
         assert _raw(end, "PUT", f"/{foreign}/x")[0] == 403
+        listed = _raw(end, "GET", f"/{foreign}?versions")
+        assert listed[0] == 200 and all(version.encode() in listed[1] for version in (*made[1:], marker))
+        assert _raw(end, "GET", f"/{foreign}/_by%20theirs")[0] == 404
+        assert _raw(end, "GET", f"/{foreign}/_by%20theirs?versionId={made[2]}") == (200, big)
+        assert _raw(end, "GET", f"/{foreign}/_by%20theirs?versionId={made[1]}") == (200, b"theirs")
+
+
+def test_grants_by_email(crossed):
+    """Both look the address up when they are told it, and keep the user's id; in headers and in documents."""
+    uid = f"g{secrets.token_hex(4)}"
+    made = crossed.pair.radosgw_admin("user", "create", "--uid", uid, "--display-name", "Grantee", "--email", f"{uid}@example.com")
+    readers, place = ends_of(crossed.pair, made["keys"][0]), {"Bucket": crossed.bucket, "Key": "k"}
+    owner = crossed.write.get_bucket_acl(Bucket=crossed.bucket)["Owner"]
+    document = {"Owner": owner, "Grants": [{"Permission": "READ", "Grantee": {"Type": "AmazonCustomerByEmail", "EmailAddress": f"{uid}@example.com"}}]}
+    ways = [lambda end: end.put_object(Body=b"1", GrantRead=f'emailAddress="{uid}@example.com"', **place),
+            lambda end: end.put_object_acl(AccessControlPolicy=document, **place)]
+    for end in (crossed.write, crossed.check):
+        for grant in ways:
+            end.put_object(Body=b"1", **place)
+            for reader in readers:
+                eventually(lambda reader=reader: reader.get_object(**place), "AccessDenied")
+            grant(end)
+            acls = [side.get_object_acl(**place) for side in (crossed.write, crossed.check)]
+            assert acls[0]["Grants"] == acls[1]["Grants"] and acls[0]["Owner"] == acls[1]["Owner"]
+            assert [(row["Grantee"]["Type"], row["Grantee"]["ID"], row["Permission"]) for row in acls[0]["Grants"]] == [("CanonicalUser", uid, "READ")]
+            for reader in readers:
+                assert reader.get_object(**place)["Body"].read() == b"1"
+        with pytest.raises(ClientError) as refusal:
+            end.put_object(Body=b"1", GrantRead=f'emailAddress="not{uid}@example.com"', **place)
+        assert code(refusal) == ("UnresolvableGrantByEmailAddress" if end is crossed.ours else "NoSuchKey")  # S3's, and radosgw's
 
 
 def _validator(end):
