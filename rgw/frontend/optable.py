@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rgw.errors import S3Error
-from rgw.ops import acl, bucket, copy, delete, lifecycle, listing, multipart, object_read, object_write, post_object, service, tagging, versioning
+from rgw.ops import access, acl, bucket, copy, delete, lifecycle, listing, multipart, object_read, object_write, post_object, service, tagging, versioning
 from rgw.ops.access import READ, READ_ACP, WRITE, WRITE_ACP
 from rgw.ops.request import Request, Result
 
@@ -26,6 +26,13 @@ class Op:
     body: bool = False
     own_sums: bool = False  # x-amz-checksum-* headers are the operation's own, not of the request's body
     permission: int = 0  # what the bucket's ACL must grant; 0: the operation checks for itself
+
+    @property
+    def kind(self) -> int:
+        """What a user must be allowed to do (``op_mask``), by radosgw's division."""
+        if self.method in ("GET", "HEAD"):
+            return access.TO_READ
+        return access.TO_DELETE if self.method == "DELETE" and self.name != "DeleteBucketLifecycle" or self.name == "DeleteObjects" else access.TO_WRITE
 
 
 OPS: list[Op] = [

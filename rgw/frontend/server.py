@@ -74,6 +74,7 @@ class Handler:
             if op.handler is None:  # for nobody: a preflight comes with the signature of another method
                 raise S3Error("NotImplemented", f"{op.name} is not implemented.")
             identity = await authenticate(view, self._gw.users.get_by_access_key, time.time_ns(), self._gw.options)
+            access.require_kind(identity, op.kind)
             body = BodyReader(request, _without_sums(headers) if op.own_sums else headers, identity.payload, self._gw.options.rgw_max_put_size,
                               self._gw.options.rgw_body_stall_timeout)
             req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body),

@@ -1,14 +1,22 @@
-"""May the caller do it? By the ACLs of bucket and object."""
+"""May the caller do it? By what the user may do at all, and the ACLs of bucket and object."""
 
 from __future__ import annotations
 
 from rgw.auth import acl as acls
+from rgw.auth.identity import Identity
 from rgw.core.buckets import Bucket
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
 from rgw.ops.request import Request
 
 READ, WRITE, READ_ACP, WRITE_ACP = 1, 2, 4, 8
+TO_READ, TO_WRITE, TO_DELETE = 1, 2, 4  # the bits of a user's op_mask
+
+
+def require_kind(identity: Identity, kind: int) -> None:
+    """S3Error AccessDenied unless the caller may send requests of the kind at all."""
+    if identity.user is not None and not identity.user.op_mask & kind:
+        raise S3Error("AccessDenied")
 
 
 def permitted(req: Request, policy: AccessControlPolicy, permission: int) -> bool:

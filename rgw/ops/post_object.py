@@ -74,6 +74,7 @@ async def post(req: Request) -> Result:
     identity, limits = req.identity, post_policy.Limits()
     if identity.user is None:
         identity = await post_policy.identify(fields, req.gw.users.get_by_access_key)
+        access.require_kind(identity, access.TO_WRITE)
     if "policy" in fields:
         if identity is req.identity:
             raise S3Error("InvalidArgument", "Only one auth mechanism allowed: a signed request, or a form with a signed policy.")
