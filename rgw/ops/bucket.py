@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rgw.errors import S3Error
-from rgw.ops import acl
+from rgw.ops import access, acl
 from rgw.ops.request import Request, Result
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -54,7 +54,7 @@ async def head(req: Request) -> Result:
 
 
 async def delete(req: Request) -> Result:
-    if req.user.user_id.text() != req.the_bucket.owner.text():
+    if req.user.user_id.text() != req.the_bucket.owner.text() or not req.identity.perm_mask & access.WRITE:
         raise S3Error("AccessDenied")
     await req.gw.buckets.delete(req.the_bucket)
     return Result(204)
