@@ -14,7 +14,7 @@ from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite
 from rgw.core.manifest import Piece, gc_chain, plain_manifest, tail_bucket, tail_instance, tails
 from rgw.core.reader import ObjectChanged, read_all, read_head
-from rgw.core.state import COMPRESSION, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, TAIL_TAG, ObjectState, with_nul
+from rgw.core.state import COMPRESSION, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, with_nul
 from rgw.core.storage_class import object_placement, with_class
 from rgw.core.versions import new_instance, put_head
 from rgw.core.writer import ObjectWriter
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 
 def copied_attrs(attrs: dict[str, bytes]) -> dict[str, bytes]:
-    """The attributes that a copy takes over from its source."""
-    return {name: value for name, value in attrs.items() if name not in OWN_ATTRS and not name.startswith(OLH_PREFIX)}
+    """The attributes that a copy takes over from its source; its class is what is asked for, or the bucket's own."""
+    return {name: value for name, value in attrs.items() if name not in OWN_ATTRS and name != STORAGE_CLASS and not name.startswith(OLH_PREFIX)}
 
 
 async def take_references(gw: Gateway, found: Iterable[GcObj], tag: str, intent: OpenIntent) -> list[GcObj]:

@@ -95,7 +95,10 @@ async def test_heads_hold_no_data(cold, bucket, user):
 
 @pytest.mark.parametrize("size", [10, 2 * STRIPE + 5])
 async def test_copies(cold, bucket, user, size):
-    """Within a class by reference; to another one, and onto itself in another one, all bytes go where that one has them."""
+    """Within a class by reference; to another one, and onto itself in another one, all bytes go where that one has them.
+
+    A copy of which no class is asked is in the standard one, whatever its source is in.
+    """
     data, pieces = body(size), stripes(size)
     await put(cold, bucket, "standard", data, user)
 
@@ -107,8 +110,9 @@ async def test_copies(cold, bucket, user, size):
 
     plain = pieces  # the head, and the tails behind it
     assert await copied("standard", "cold", COLD) == {"cold": pieces, "": plain + 1}
-    assert await copied("cold", "again") == {"cold": pieces, "": plain + 2}
-    assert await copied("cold", "warm", {}) == {"cold": pieces, "": 2 * plain + 2}
+    assert await copied("cold", "again", COLD) == {"cold": pieces, "": plain + 2}
+    assert await copied("cold", "warm") == {"cold": pieces, "": 2 * plain + 2}
+    assert [e.storage_class for e in (await cold.listing.objects(bucket)).entries] == ["COLD", "COLD", "", ""]
     assert await copied("warm", "warm", COLD) == {"cold": 2 * pieces, "": plain + 3}
     assert await copied("warm", "warm", {}) == {"cold": pieces, "": 2 * plain + 2}
     for key in ("standard", "cold"):
@@ -244,7 +248,7 @@ async def test_a_bucket_with_a_class_of_its_own(cold, bucket, user):
     data, standard = body(2 * STRIPE + 5), {"user.rgw.storage_class": b"STANDARD"}
     wanted = {}
     for name, attrs, pieces in (("own", {}, {"cold": 3, "": 0}), ("standard", standard, {"cold": 1, "": 3})):
-        for key, count in ((name, pieces), (f"copy of {name}", {"cold": 1, "": 0})):
+        for key, count in ((name, pieces), (f"copy of {name}", {"cold": 1 if name == "own" else 3, "": 0})):
             before = await spread(cold, bucket)
             if key == name:
                 await put(cold, bucket, key, data, user, attrs=attrs)
@@ -252,12 +256,12 @@ async def test_a_bucket_with_a_class_of_its_own(cold, bucket, user):
                 await cold.objects.copy(await cold.objects.head(bucket, name), bucket, key, owner=user)
             assert {where: number - before[where] for where, number in (await spread(cold, bucket)).items()} == count
             assert await fetch(cold, bucket, key) == data
-            wanted[key] = "COLD" if name == "own" else "STANDARD"
+            wanted[key] = "STANDARD" if key == "standard" else "COLD"
         await uploaded(cold, bucket, f"parts of {name}", {1: data}, user, attrs)
         wanted[f"parts of {name}"] = wanted[name]
         assert await fetch(cold, bucket, f"parts of {name}") == data
     assert {e.name: e.storage_class for e in (await cold.listing.objects(bucket)).entries} == wanted
-    assert await spread(cold, bucket) == {"cold": 4 + 4 + 2 + 1, "": 3 + 3}
+    assert await spread(cold, bucket) == {"cold": 4 + 4 + 4 + 1, "": 3 + 3}
     await change_class(cold, await cold.objects.head(bucket, "own"), "STANDARD")
     await change_class(cold, await cold.objects.head(bucket, "standard"), "COLD")
     assert await fetch(cold, bucket, "own") == await fetch(cold, bucket, "standard") == data
