@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core.background import BackgroundTask
 from rgw.core.buckets import Bucket
+from rgw.core.finish import uncancelled
 from rgw.core.reshard_lock import ReshardLock
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
@@ -123,9 +124,8 @@ class ReshardQueue:
             try:
                 for entry in await self._list(oid):
                     done += await self._process(entry, progress)
-                await lock.release()
             finally:
-                lock.drop()
+                await uncancelled(lock.release())
         return done
 
     async def _process(self, entry: ReshardEntry, progress: Callable[[str], None] | None) -> bool:

@@ -66,7 +66,9 @@ def test_what_is_not_built_says_so_by_name():
             assert done.exit_code == 1 and f"Error: {name} is not implemented" in done.output, name
 
 
-@pytest.mark.parametrize("arguments,code", [(["nosuch"], 1), (["user", "nosuch"], 1), (["--conf", "F", "user"], 1), (["--uid", "u", "user", "nosuch"], 1), (["user", "info", "--nosuch"], 22)])
+@pytest.mark.parametrize("arguments,code", [
+    (["nosuch"], 1), (["user", "nosuch"], 1), (["--conf", "F", "user"], 1), (["--uid", "u", "user", "nosuch"], 1), (["user", "info", "--nosuch"], 22),
+])
 def test_nonsense_is_a_usage_error(arguments, code):
     assert CliRunner().invoke(rgw_admin, arguments).exit_code == code
 

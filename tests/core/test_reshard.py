@@ -675,6 +675,26 @@ async def test_the_queue_and_dynamic_resharding(gateway, bucket):
     assert await listed(gateway, bucket) == names
 
 
+async def test_a_worker_that_is_stopped_leaves_the_queue_to_others(gateway, bucket, monkeypatch):
+    await gateway.reshard_queue.add(bucket, 4)
+    begun = asyncio.Event()
+
+    async def endless(*_):
+        begun.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(gateway.resharder, "reshard", endless)
+    work = asyncio.ensure_future(gateway.reshard_queue.process())
+    await begun.wait()
+    second = await Gateway.open(gateway.cluster, gateway.options)
+    assert await second.reshard_queue.process() == 0, "two work at one queue"
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert await second.reshard_queue.process() == 1
+    await second.close()
+    await settled(gateway, bucket, 4)
+
+
 async def test_numbers_that_are_refused(gateway, bucket):
     for number in (0, -1, 65522):
         with pytest.raises(S3Error) as refusal:
