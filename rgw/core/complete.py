@@ -52,6 +52,7 @@ from rgw.core.uploads import (
     part_references,
     read_beside_parts,
     read_parts,
+    reference_intent,
     reference_tag,
 )
 from rgw.core.versions import current, link_again, new_instance, put_head
@@ -320,13 +321,13 @@ async def _former(upload: Upload) -> list[Part]:
     return [Part(info.num, info.size, info.etag, info.modified, info=info) for info in infos]
 
 
-async def _references(gw: Gateway, upload: Upload, parts: list[Part]) -> list[tuple[str, list[GcObj]]]:
-    """All references that the upload's parts ever took, by their tags, given back or not; those of ``parts`` if ``.meta`` is gone."""
+async def _noted(upload: Upload) -> list[tuple[str, list[GcObj]]]:
+    """All references that the upload's parts ever took, by their tags, given back or not; none if ``.meta`` is gone."""
     try:
-        return [(reference_tag(upload.upload_id, key.partition(b".")[2].decode()), GcObjChain.decode(read_beside_parts(value)).objs)
+        return [(reference_tag(upload.upload_id, key.partition(b".")[2]), GcObjChain.decode(read_beside_parts(value)).objs)
                 async for key, value in _values(upload, NOTE)]
     except store_errors.NotFound:  # radosgw aborted the upload meanwhile, seeing no parts
-        return await each([part for part in parts if part.by_reference], partial(part_references, gw, upload), _LOOKS)
+        return []
 
 
 async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjManifest | None, *, indexed: bool = True) -> None:
@@ -338,7 +339,9 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
     used: set[tuple[str, str]] = set()
     if manifest is not None:
         used = {(item.pool, item.oid) for item in gc_chain(tails(manifest), pool)}
-    for tag, held in await _references(gw, upload, parts):
+    copied = [part for part in parts if part.by_reference]
+    recorded = await each(copied, partial(part_references, gw, upload), _LOOKS)
+    for tag, held in await _noted(upload) + recorded:
         await put_references(gw, held, tag)
     unused: list[Part] = []
     ownerless: list[str] = []
@@ -360,6 +363,9 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
         await index.prepare(OP_DEL, tag, upload.meta_key)
         await index.cancel(tag, upload.meta_key, remove=[upload.part_key(part.prefix(upload), part.number) for part in parts])
     await _remove_meta(gw, upload)
+    for tag, _ in recorded:
+        if tag:
+            gw.intents.forget(reference_intent(tag))
 
 
 async def _remove_meta(gw: Gateway, upload: Upload) -> None:

@@ -55,7 +55,11 @@ _DROP_DELAY = 0.5  # seconds in which intents that are done gather to be dropped
 
 def shard_oids() -> list[str]:
     """The objects that hold intents."""
-    return [f"intent.{number}" for number in range(SHARDS)]
+    return [_shard(number) for number in range(SHARDS)]
+
+
+def _shard(number: int) -> str:
+    return f"intent.{number % SHARDS}"
 
 
 def instance_oid(instance_id: int) -> str:
@@ -76,6 +80,7 @@ class OpenIntent:
         self.oid, self.key = oid, key
         self.period = -1  # of the lease in which it was last known not to be claimed
         self._recording: asyncio.Task[None] | None = None
+        self._left = False
         self._turn = asyncio.Lock()
 
     @property
@@ -118,10 +123,17 @@ class OpenIntent:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._left:
+            return
         if kind is None:
             self.close()
         else:
             self.abandon()
+
+    def leave(self) -> None:
+        """It is done, but others may take it away without undoing all of it: recovery looks from time to time, until ``Intents.forget``."""
+        self._left = True
+        self._intents.abandoned[self.key] = now() + self._intents.look_again
 
     def abandon(self) -> None:
         """It is not known how far it went: to be settled like a dead gateway's, once nothing of it can be under way any more."""
@@ -137,6 +149,8 @@ class OpenIntent:
 
 class Intents:
     """The intents of this gateway, and its lease."""
+
+    look_again = 600.0  # seconds after which it is looked whether something that was done is still there (``OpenIntent.leave``)
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -163,7 +177,7 @@ class Intents:
 
     def _new(self, intent: Intent) -> OpenIntent:
         number = next(self._numbers)
-        return OpenIntent(self, intent, f"intent.{number % SHARDS}", b"%d.%d" % (self.instance_id, number))
+        return OpenIntent(self, intent, _shard(number), b"%d.%d" % (self.instance_id, number))
 
     def _about(self, kind: int, bucket: Bucket, key: str, instance: str = "") -> Intent:
         marker = bucket.marker
@@ -199,17 +213,16 @@ class Intents:
         return self._new(self._about(VERSION, bucket, key, instance))
 
     def part(
-        self, bucket: Bucket, key: str, upload_id: str, meta: tuple[str, str], number: int, pool: str, prefixes: list[str], *,
-        referred: bytes = b"", tag: str = "",
+        self, bucket: Bucket, key: str, upload_id: str, meta: tuple[str, str], number: int, pool: str, prefixes: list[str], referred: bytes,
     ) -> OpenIntent:
         """For a part of an upload whose ``.meta`` is ``meta`` (pool, name). The part's first object bears ``mark`` as xattr MARK.
 
-        ``referred``: the others' tails (a GcObjChain) on which it takes references under ``tag``.
+        ``referred``: the others' tails (a GcObjChain) on which it takes references, or nothing.
         """
         head_pool, head_oid = meta
         return self._new(replace(
             self._about(PART, bucket, key), head_pool=head_pool, head_oid=head_oid, head_locator="", pool=pool, prefixes=prefixes, number=number,
-            window=self.window, upload_id=upload_id, manifest=referred, tag=tag))
+            window=self.window, upload_id=upload_id, manifest=referred))
 
     def ending(self, bucket: Bucket, key: str, upload_id: str, cookie: str, *, abort: bool) -> OpenIntent:
         """For the end of an upload under the lock of ``cookie``; rgw.core.complete amends it."""
@@ -288,7 +301,12 @@ class Intents:
 
     def drop(self, item: OpenIntent) -> None:
         """Removes an intent soon, together with others."""
-        self._done.setdefault(item.oid, []).append(item.key)
+        self.forget(item.key)
+
+    def forget(self, key: bytes) -> None:
+        """Removes the intent of this key soon, whichever gateway's it is: what it was left for is gone."""
+        self.abandoned.pop(key, None)
+        self._done.setdefault(_shard(int(key.rpartition(b".")[2])), []).append(key)
         if self._flushing is None:
             self._flushing = asyncio.ensure_future(self._flush_later())
 

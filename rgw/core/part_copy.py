@@ -6,7 +6,7 @@ The steps, in this order, others lose data:
 3. the references are taken, each after a look whether the intent still stands;
 4. the part's object is written, with the own bytes and the manifest, and its index entry;
 5. its record goes into ``.meta``, if that is there and the upload is not being ended;
-6. the intent goes.
+6. the intent is left, to be looked at again (rgw.core.recovery) until the part is replaced, or the upload over: then it goes.
 
 Each attempt has a tag of its own, and a Complete takes references of its own for the object (rgw.core.complete). So every reference has
 one owner, nobody takes a tag again that was given back (which would retire it: such a reference stays for ever), and giving it back once
@@ -25,8 +25,9 @@ aborted by radosgw     2-4: recovery, by the intent;            its step 5 is re
 completed by radosgw   as aborted; where the part is recorded, radosgw refuses to complete, and the upload goes on
 =====================  =======================================  ===========================================
 
-What is left: a part recorded between radosgw's look at the parts and its removal of ``.meta``, and a copied part that radosgw replaces
-and whose upload it then ends. radosgw loses its own parts in the same places.
+What radosgw does not see, and loses of its own parts too, is found by the next look at the intent: a part that is recorded between its
+look at the parts and its removal of ``.meta``, a copied part that it replaces, and one of a number that was sent before, whose object
+therefore bears another name.
 """
 
 from __future__ import annotations
@@ -161,11 +162,10 @@ async def _by_reference(
         Piece(piece.offset - offset, piece.length, pooled(piece.loc, piece.pool or source_pool), piece.start) for piece in found if not piece.head
     ]
     chain = gc_chain([piece for piece in found if not piece.head], source_pool)
-    attempt = random_text(16)
-    note, tag = NOTE + b"%d.%s" % (number, attempt.encode()), reference_tag(upload.upload_id, attempt)
     prefixes = [upload.name, f"{upload.key}.{random_text(32)}"]
     written: list[str] = []
-    with part_intent(gw, upload, number, prefixes, referred=GcObjChain(objs=chain).encode(), tag=tag) as intent:
+    with part_intent(gw, upload, number, prefixes, GcObjChain(objs=chain).encode()) as intent:
+        note, tag = NOTE + b"%d.%s" % (number, intent.mark), reference_tag(upload.upload_id, intent.mark)
         intent.begin()
         try:
             if not await _note(upload, note, chain, gw.options.rgw_part_copy_max_pieces):
@@ -173,7 +173,9 @@ async def _by_reference(
             if await take_references(gw, chain, tag, intent):
                 raise ObjectChanged(src.head_oid)  # just collected
             own = b"".join([await read_head(src, piece.start, piece.length) for piece in found if piece.head])
-            return await _with_references(gw, upload, number, own, shared, length, etag, intent, written)
+            part = await _with_references(gw, upload, number, own, shared, length, etag, intent, written)
+            intent.leave()
+            return part
         except (S3Error, ObjectChanged):  # it was not recorded, and nothing of it is under way
             await put_references(gw, chain, tag)
             for prefix in written:
@@ -214,7 +216,7 @@ async def _part_object(
         first = [Piece(0, len(own), obj, 0)] if own else []
         manifest = explicit_manifest(obj, first + shared, length, len(own), upload.placement)
         attrs = {
-            MANIFEST: manifest.encode(), TAIL_TAG: intent.value.tag.encode(), IDTAG: with_nul(gw.new_tag()), ETAG: etag.encode(),
+            MANIFEST: manifest.encode(), TAIL_TAG: reference_tag(upload.upload_id, intent.mark).encode(), IDTAG: with_nul(gw.new_tag()), ETAG: etag.encode(),
         }
         if ACL in upload.attrs:
             attrs[ACL] = upload.attrs[ACL]

@@ -17,7 +17,7 @@ from rgw.core.indexed import IndexChange
 from rgw.core.manifest import gc_chain, gc_obj, part_manifest
 from rgw.core.state import ACL, ETAG, with_nul
 from rgw.core.stripes import StripeSink
-from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, FORMER, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces, part_references
+from rgw.core.uploads import CHECKSUM_PREFIX, CLOSING, FORMER, SUMS, Part, Upload, encode_sums, part_omap_key, part_pieces, part_references, reference_intent
 from rgw.core.writer import remove_objects
 from rgw.errors import S3Error
 from rgw.formats.gc import GcObj
@@ -77,11 +77,14 @@ async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjMani
         found = UploadPartInfo.decode(old)
         replaced = Part(found.num, found.size, found.etag, found.modified, info=found)
         try:
+            tag = ""
             if replaced.by_reference:
                 tag, held = await part_references(gw, upload, replaced)
                 await put_references(gw, held, tag)
             await free_parts(gw, upload, [replaced])
             await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().omap_rm([former]))
+            if tag:
+                gw.intents.forget(reference_intent(tag))
         except (store_errors.StoreError, S3Error) as error:
             # The new part counts, whatever happens to the former one: the end of the upload frees it, or just did.
             log.info("the former part %d of upload %s is left to the upload's end: %s", part.number, upload.upload_id, error)
@@ -127,11 +130,11 @@ async def drop_index_entry(gw: Gateway, bucket: Bucket, key: IndexKey) -> None:
     await change.complete(-1, 0, DirEntryMeta(mtime=time.time_ns()))
 
 
-def part_intent(gw: Gateway, upload: Upload, number: int, prefixes: list[str], *, referred: bytes = b"", tag: str = "") -> OpenIntent:
-    """The intent to write a part under one of the prefixes; its first object has to bear ``mark`` as MARK. The rest as for Intents.part."""
+def part_intent(gw: Gateway, upload: Upload, number: int, prefixes: list[str], referred: bytes = b"") -> OpenIntent:
+    """The intent to write a part under one of the prefixes; its first object has to bear ``mark`` as MARK. ``referred`` as for Intents.part."""
     return gw.intents.part(
         upload.bucket, upload.key, upload.upload_id, (places.extra_pool_name(gw, upload.bucket), upload.meta_oid), number,
-        places.tail_pool_name(gw, upload.bucket, upload.placement), prefixes, referred=referred, tag=tag)
+        places.tail_pool_name(gw, upload.bucket, upload.placement), prefixes, referred)
 
 
 def _stripe(oid: str) -> int:

@@ -34,7 +34,7 @@ from rgw.core.intents import (
 from rgw.core.manifest import gc_chain, gc_obj, tails
 from rgw.core.parts import MARK, drop_index_entry
 from rgw.core.state import MANIFEST, TAIL_TAG, load
-from rgw.core.uploads import CLOSED_PART, FORMER, held_references, object_tag, part_omap_key
+from rgw.core.uploads import CLOSED_PART, FORMER, held_references, object_tag, part_omap_key, reference_tag
 from rgw.core.uploads import PART as RECORD
 from rgw.errors import S3Error
 from rgw.formats import names
@@ -81,7 +81,8 @@ class Recovery:
 
     async def run(self) -> int:
         """Settles the intents of all gateways that are dead now, and this one's abandoned ones. The number of intents settled."""
-        ioctx, done = await self._gateway.intents.pool(), 0
+        ioctx, done, seen = await self._gateway.intents.pool(), 0, set[bytes]()
+        due = now() - self._gateway.intents.lock_seconds
         for oid in shard_oids():
             start = b""
             while True:
@@ -91,12 +92,16 @@ class Recovery:
                     break
                 assert page is not None
                 alive: dict[int, bool] = {}  # asked anew for each page, and after it was read: see rgw.core.intents
+                seen |= page.values.keys()
                 for key, value in page.values.items():
                     if await self._may_settle(ioctx, key, value, alive):
                         done += await self._settle(ioctx, oid, key, value)
                     start = key
                 if not page.more or not page.values:
                     break
+        abandoned = self._gateway.intents.abandoned
+        for key in [key for key, since in abandoned.items() if since < due and key not in seen]:
+            del abandoned[key]  # another gateway removed it
         if done:
             log.info("settled %d intents of gateways that died", done)
         return done
@@ -104,8 +109,8 @@ class Recovery:
     async def _may_settle(self, ioctx: IoCtx, key: bytes, value: bytes, alive: dict[int, bool]) -> bool:
         intents = self._gateway.intents
         owner, claimer = int(key.split(b".")[0]), Intent.decode(value).claimer
-        if owner == intents.instance_id:
-            since = intents.abandoned.get(key)
+        since = intents.abandoned.get(key)
+        if owner == intents.instance_id or since is not None:
             return since is not None and now() > since + intents.lock_seconds
         for instance in (owner, claimer):
             if instance in (0, intents.instance_id):
@@ -124,7 +129,9 @@ class Recovery:
         try:
             if claimed != value:
                 await ioctx.write(oid, WriteOp().omap_cmp(key, value).omap_set({key: claimed}))
-            await self._undo(intent, key)
+            if not await self._undo(intent, key):
+                intents.abandoned[key] = now() + intents.look_again
+                return False
             await ioctx.write(oid, WriteOp().omap_cmp(key, claimed).omap_rm([key]))
         except Cancelled:
             return False  # its gateway lives after all, or another one settles it
@@ -134,7 +141,8 @@ class Recovery:
         intents.abandoned.pop(key, None)
         return True
 
-    async def _undo(self, intent: Intent, key: bytes) -> None:
+    async def _undo(self, intent: Intent, key: bytes) -> bool:
+        """False if it is to be looked at again."""
         if intent.kind == INSTANCE:
             await _remove_lease(await self._gateway.intents.pool(), int(key.split(b".")[0]), self._gateway.intents.instance_id)
         elif intent.kind == VERSION:
@@ -148,7 +156,7 @@ class Recovery:
             await self._undo_version(intent)
             await self._undo_tail(intent)
         elif intent.kind == PART:
-            await self._undo_part(intent, key)
+            return await self._undo_part(intent, key)
         elif intent.kind == ENDING:
             bucket = await self._bucket(intent)
             if bucket is not None:
@@ -156,6 +164,7 @@ class Recovery:
             await self._undo_ending(intent, bucket)
         else:
             raise S3Error("InternalError", f"an intent of the unknown kind {intent.kind}, noted by a newer gateway")
+        return True
 
     async def _undo_version(self, intent: Intent) -> None:
         """A version whose head was written, but which was not linked: nobody has seen it."""
@@ -184,7 +193,8 @@ class Recovery:
         else:
             await put_references(self._gateway, chain, intent.tag)
 
-    async def _undo_part(self, intent: Intent, mark: bytes) -> None:
+    async def _undo_part(self, intent: Intent, mark: bytes) -> bool:
+        """False of a part that counts and refers to others' tails: radosgw may replace it, or end its upload, and leave its references."""
         gw, marker = self._gateway, intent.bucket.marker
         ioctx = await gw.pool(intent.pool)
         recorded = await self._recorded(intent)
@@ -192,7 +202,7 @@ class Recovery:
         found_xattrs = {prefix: await _xattrs(ioctx, head) for prefix, head in heads.items()}
         counts = any(xattrs is not None and xattrs.get(MARK) == mark and prefix in (recorded or ()) for prefix, xattrs in found_xattrs.items())
         if intent.manifest and not counts:
-            await put_references(gw, GcObjChain.decode(intent.manifest).objs, intent.tag)
+            await put_references(gw, GcObjChain.decode(intent.manifest).objs, reference_tag(intent.upload_id, mark))
         for prefix, head in heads.items():
             xattrs = found_xattrs[prefix]
             if recorded is not None and prefix in recorded or xattrs is not None and xattrs.get(MARK) != mark:
@@ -204,6 +214,7 @@ class Recovery:
                     continue  # it was completed
                 await gw.gc.enqueue(intent.upload_id, found)
             await self._drop_index_entry(intent, IndexKey.multipart(f"{prefix}.{intent.number}", intent.key))
+        return not (counts and intent.manifest)
 
     async def _undo_ending(self, intent: Intent, bucket: Bucket | None) -> None:
         """What an object would have held of others', and what is left of an upload of which radosgw saw no parts when it aborted it."""

@@ -92,5 +92,6 @@ class StripeSink:
         done, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             self._in_flight -= self._flying.pop(task)
-        for task in done:
-            task.result()
+        failures = [error for task in done if (error := task.exception()) is not None]  # of all, lest one be called unheard
+        if failures:
+            raise failures[0]

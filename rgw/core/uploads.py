@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PART = b"part."
 CLOSED_PART = b"ext.part."  # parts of an upload whose object is being made; radosgw sees no parts then
 SUMS = b"ext.sum."          # checksums of a part: "<etag> <algorithm>=<base64> ..."
-NOTE = b"ext.ref."          # tails that a part copy takes references on: + "<part number>.<attempt>", see ``reference_tag``
+NOTE = b"ext.ref."          # tails that a part copy takes references on: + "<part number>.<key of its intent>"
 FORMER = b"ext.old."        # records of parts that were replaced, until their data is freed
 # radosgw reads the keys from "part." on, but all keys once it finds that a part number is missing; then it takes each value for a part's
 # record, what comes later for the truth, and does not count number 0. So every other value begins with such a record, in its shortest form.
@@ -125,9 +125,14 @@ class Part:
         return self.manifest.prefix or upload.name
 
 
-def reference_tag(upload_id: str, attempt: str) -> str:
-    """The tag of all references that one attempt to copy a part takes, and the tail_tag of its part's object."""
-    return f"{upload_id}.{attempt}"
+def reference_tag(upload_id: str, intent: bytes) -> str:
+    """The tag of all references that a part's copy takes, and the tail_tag of its part's object; ``intent`` is the key of its intent."""
+    return f"{upload_id}.{intent.decode()}"
+
+
+def reference_intent(tag: str) -> bytes:
+    """The key of the intent, from the tag."""
+    return ".".join(tag.rsplit(".", 2)[1:]).encode()
 
 
 def object_tag(upload_id: str, cookie: str) -> str:

@@ -7,7 +7,9 @@ import pytest
 
 from rgw.core import complete as completing
 from rgw.core import part_copy
+from rgw.core import parts as parts_module
 from rgw.core.conditions import Conditions
+from rgw.core.intents import Intents
 from rgw.core.parts import drop_index_entry
 from rgw.core.uploads import PART, part_references
 from rgw.errors import S3Error
@@ -21,14 +23,19 @@ POINTS = {"noted": ("take_references", False), "taken": ("take_references", True
           "recorded": ("record_part", True)}
 
 
-async def aborted_by_radosgw(gateway, bucket, upload) -> None:
+async def aborted_by_radosgw(gateway, bucket, upload, between=None) -> None:
     """What radosgw does: parts that it sees go, one without pieces in its record as an object of its own, then ``.meta``."""
     seen = (await upload.pool.read(upload.meta_oid, ReadOp().omap_get(b"", PART))).omap.values
-    for part in (await gateway.multipart.list_parts(upload))[0] if seen else []:
-        oid = upload.part_oid(part.prefix(upload), part.number)
+    parts = (await gateway.multipart.list_parts(upload))[0] if seen else []
+    if between is not None:
+        await between()
+    for part in parts:
         if part.by_reference:
+            if part.prefix(upload) != upload.name:
+                continue  # it looks for it under the first name
             tag, held = await part_references(gateway, upload, part)
             await gateway.gc.enqueue(tag, held)
+            oid = upload.part_oid(upload.name, part.number)
             await (await gateway.pool(gateway.zone.data_pool(upload.placement))).write(oid, WriteOp().remove())
         else:
             tail = completing.gc_chain(await completing.part_pieces(gateway, upload, part), gateway.zone.data_pool(upload.placement))
@@ -111,10 +118,80 @@ async def test_the_end_meets_a_copy_under_way(gateway, other, bucket, user, monk
             await other.objects.delete(bucket, "dst")
             await collect(other)
         assert (await census(other, bucket), await index_keys(other, bucket)) == (set(), set()), (point, killed)
-        assert killed or not gateway.intents.abandoned, point
-        gateway.intents.abandoned.clear()  # those of the killed
+        if killed:
+            gateway.intents.abandoned.clear()
+    for ended in (other, gateway):
+        await ended.intents._flush()
+    if end == "radosgw":
+        assert await noted(gateway) + await noted(other)
+    monkeypatch.setattr(Intents, "lock_seconds", 0.0)
+    monkeypatch.setattr(Intents, "look_again", 0.0)
+    for ended in (other, gateway):
+        ended.intents.abandoned = dict.fromkeys(ended.intents.abandoned, 0.0)
+        if end == "radosgw":
+            await ended.recovery.run()
+        assert await noted(ended) == 0
+
+
+@pytest.mark.parametrize("case", ["recorded late", "replaced", "under another name"])
+async def test_copies_that_radosgw_does_not_see(gateway, bucket, user, monkeypatch, case) -> None:
+    """Their intents stay as long as the upload, and what radosgw leaves of them is found by a look some time later."""
+    data = body(BIG)
+    await put(gateway, bucket, "src", data, user)
+    source = await gateway.objects.head(bucket, "src")
+    upload = await new_upload(gateway, bucket, "dst", user)
+    monkeypatch.setattr(Intents, "lock_seconds", 0.0)
+    monkeypatch.setattr(Intents, "look_again", 0.0)
+
+    async def copied():
+        return await gateway.multipart.copy_part(upload, 1, source, 0, BIG)
+
+    if case == "recorded late":
+        await aborted_by_radosgw(gateway, bucket, upload, copied)
+    elif case == "replaced":
+        await copied()
+        with monkeypatch.context() as patch:
+            async def nothing(*args):
+                return "", []
+            for name in ("part_references", "put_references", "free_parts"):
+                patch.setattr(parts_module, name, nothing)
+            new = await upload_part(gateway, upload, 1, b"radosgw's")
+        await gateway.recovery.run()
+        await collect(gateway)
+        assert len(await census(gateway, bucket)) == 2 + 3  # .meta and the part; the source
+        await aborted_by_radosgw(gateway, bucket, upload)
+        await drop_index_entry(gateway, bucket, upload.part_key(new.prefix(upload), 1))
+    else:
+        await upload_part(gateway, upload, 1, b"former")
+        await copied()
+        await aborted_by_radosgw(gateway, bucket, upload)
+    await gateway.recovery.run()
+    assert await fetch(gateway, bucket, "src") == data
+    await nothing_is_left(gateway, bucket, "src")
     await gateway.intents._flush()
-    assert await noted(gateway) == 0
+    assert await noted(gateway) == 0 and not gateway.intents.abandoned
+
+
+async def test_recovery_lets_an_open_upload_be(gateway, other, bucket, user, monkeypatch) -> None:  # noqa: F811
+    """Its copies are looked at again and again, by whoever is there, and completed at last by another."""
+    data = body(BIG)
+    await put(gateway, bucket, "src", data, user)
+    upload = await new_upload(gateway, bucket, "dst", user)
+    part = await gateway.multipart.copy_part(upload, 1, await gateway.objects.head(bucket, "src"), 0, BIG)
+    monkeypatch.setattr(Intents, "lock_seconds", 0.0)
+    monkeypatch.setattr(Intents, "look_again", 0.0)
+    await gateway.recovery.run()
+    await die(gateway)
+    for _ in range(2):
+        await other.recovery.run()
+    assert len(other.intents.abandoned) == 1
+    await other.objects.delete(bucket, "src")
+    await collect(other)
+    await other.multipart.complete(bucket, "dst", upload.upload_id, completed([part]))
+    await other.intents._flush()
+    assert await noted(gateway) == 0 and not other.intents.abandoned
+    assert await fetch(other, bucket, "dst") == data
+    await nothing_is_left(other, bucket, "dst")
 
 
 @pytest.mark.parametrize("then", ["again", "abort", "radosgw"])

@@ -1,6 +1,7 @@
 """Intents: who is slow does no harm, who is dead leaves nothing, and each kind of intent is settled at each point of its course."""
 
 import asyncio
+import secrets
 
 import pytest
 
@@ -174,8 +175,11 @@ async def test_refusals_leave_nothing_to_be_settled(gateway, bucket, user, monke
 
 async def test_nothing_is_noted_after_the_end(cluster, options, bucket, user) -> None:
     """Nobody would drop it. One that was closed just before is dropped."""
+    class Ending(Intents):
+        instance_id = (1 << 61) + secrets.randbits(32)  # of this test alone
+
     gateway = await Gateway.open(cluster, options)
-    gateway.intents = OtherIntents(gateway)
+    gateway.intents = Ending(gateway)
     late, early = [gateway.objects.writer(bucket, key, owner=user, attrs={}) for key in ("late", "early")]
     await early.write(body(BIG))
     await arrived(early)
