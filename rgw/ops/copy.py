@@ -76,7 +76,7 @@ async def copy_object(req: Request) -> Result:
         state = await req.gw.objects.copy(
             src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra,
             customer_key=key)
-    headers = versioning.headers(state) | encryption.headers(key)
+    headers = versioning.written_headers(state) | encryption.headers(key)
     if src.version_id:
         headers["x-amz-copy-source-version-id"] = src.version_id
     return Result(headers=headers, xml=("CopyObjectResult", [("LastModified", attrs.iso(state.mtime)), ("ETag", f'"{state.etag}"')]))

@@ -187,7 +187,7 @@ async def complete(req: Request) -> Result:
     async def work() -> tuple[str, Any]:
         async with req.gw.quotas.room(req.the_bucket, 0, 0):  # the parts are counted already
             state = await req.gw.multipart.complete(req.the_bucket, req.key, upload_id, wanted, conditions=conditions(req), attrs_of=sums_of)
-        result.headers |= versioning.headers(state)
+        result.headers |= versioning.written_headers(state)
         sums = {name: text(state.attrs[attrs.CHECKSUM + name]) for name in checksums.ALGORITHMS if attrs.CHECKSUM + name in state.attrs}
         return "CompleteMultipartUploadResult", [
             ("Location", f"/{req.bucket_name}/{req.key}"), ("Bucket", req.bucket_name), ("Key", req.key), ("ETag", f'"{state.etag}"'),

@@ -41,5 +41,5 @@ async def put(req: Request) -> Result:
     async with received(req, writer):
         sums = attrs.checksum_attrs(req.body.checksums)
         state = await writer.complete(req.body.md5, sums, wanted)
-    return Result(headers={"ETag": f'"{state.etag}"'} | versioning.headers(state) | attrs.checksum_headers(sums) | encryption.headers(key)
+    return Result(headers={"ETag": f'"{state.etag}"'} | versioning.written_headers(state) | attrs.checksum_headers(sums) | encryption.headers(key)
                   | lifecycle.expiration(req, state))

@@ -20,6 +20,11 @@ def headers(state: ObjectState) -> dict[str, str]:
     return {"x-amz-version-id": state.version_id} if state.version_id else {}
 
 
+def written_headers(state: ObjectState) -> dict[str, str]:
+    """The same of an object that was just written: S3 and radosgw do not tell that it is the null version."""
+    return {} if state.version_id == "null" else headers(state)
+
+
 def deleted_headers(done: Deleted) -> dict[str, str]:
     """The headers that tell what a delete did."""
     found = {"x-amz-version-id": done.version_id} if done.version_id else {}

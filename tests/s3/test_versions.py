@@ -99,8 +99,8 @@ async def test_suspended(s3):
     await enable(s3)
     kept = await put(s3, "k", b"kept")
     await enable(s3, "Suspended")
-    assert await put(s3, "k", b"y" * (4 * MIB + 5)) == "null"
-    assert await put(s3, "k", b"null 2") == "null"
+    assert await put(s3, "k", b"y" * (4 * MIB + 5)) is None
+    assert await put(s3, "k", b"null 2") is None
     assert await body(s3, "k") == (b"null 2", "null")
     assert await body(s3, "k", VersionId=kept) == (b"kept", kept)
     gone = await s3.run("delete_object", Bucket=s3.bucket, Key="k")
@@ -108,8 +108,10 @@ async def test_suspended(s3):
     assert (await rows(s3))[0] == [("k", kept, False, False), ("k", "null", True, True)]
     error = await refused(s3.run("get_object", Bucket=s3.bucket, Key="k", VersionId="null"))
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 405
-    assert await put(s3, "k", b"null 3") == "null"
+    assert await put(s3, "k", b"null 3") is None
     assert (await rows(s3))[0] == [("k", "null", True, False), ("k", kept, False, False)]
+    copied = await s3.run("copy_object", Bucket=s3.bucket, Key="copy", CopySource={"Bucket": s3.bucket, "Key": "k"})
+    assert "VersionId" not in copied and (copied["CopySourceVersionId"], (await body(s3, "copy"))[1]) == ("null", "null")
     await s3.run("delete_object", Bucket=s3.bucket, Key="k", VersionId="null")
     assert await body(s3, "k") == (b"kept", kept)
 
