@@ -37,8 +37,8 @@ class Op:
 
 OPS: list[Op] = [
     Op("ListBuckets", "GET", "service", handler=service.list_buckets),
-    Op("GetBucketLocation", "GET", "bucket", ("location",), handler=bucket.location, permission=READ),
-    Op("GetBucketVersioning", "GET", "bucket", ("versioning",), handler=versioning.get, permission=READ),
+    Op("GetBucketLocation", "GET", "bucket", ("location",), handler=bucket.location),
+    Op("GetBucketVersioning", "GET", "bucket", ("versioning",), handler=versioning.get),
     Op("PutBucketVersioning", "PUT", "bucket", ("versioning",), handler=versioning.put, body=True),
     Op("ListObjectVersions", "GET", "bucket", ("versions",), handler=versioning.list_versions, permission=READ),
     Op("GetBucketAcl", "GET", "bucket", ("acl",), handler=acl.get_bucket, permission=READ_ACP),
@@ -67,7 +67,7 @@ OPS: list[Op] = [
        permission=WRITE),
     Op("UploadPartCopy", "PUT", "object", ("partNumber", "uploadId"), "x-amz-copy-source", multipart.copy_part, permission=WRITE),
     Op("UploadPart", "PUT", "object", ("partNumber", "uploadId"), handler=multipart.upload_part, body=True, permission=WRITE),
-    Op("ListParts", "GET", "object", ("uploadId",), handler=multipart.list_parts, permission=READ),
+    Op("ListParts", "GET", "object", ("uploadId",), handler=multipart.list_parts),
     Op("AbortMultipartUpload", "DELETE", "object", ("uploadId",), handler=multipart.abort, permission=WRITE),
     Op("CopyObject", "PUT", "object", header="x-amz-copy-source", handler=copy.copy_object, permission=WRITE),
     Op("PutObject", "PUT", "object", handler=object_write.put, body=True, permission=WRITE),

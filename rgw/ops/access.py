@@ -30,6 +30,18 @@ def require(req: Request, policy: AccessControlPolicy, permission: int) -> None:
         raise S3Error("AccessDenied")
 
 
+def owns_bucket(req: Request, permission: int = 0) -> bool:
+    """Whether the caller is the bucket's owner, with a key that may use the permission bits, or an admin user."""
+    user, mask = req.identity.user, req.identity.perm_mask
+    return user is not None and mask & permission == permission and (bool(user.admin) or user.user_id.text() == req.the_bucket.owner.text())
+
+
+def require_bucket_owner(req: Request, permission: int = 0) -> None:
+    """S3Error AccessDenied unless the caller owns the bucket (see ``owns_bucket``)."""
+    if not owns_bucket(req, permission):
+        raise S3Error("AccessDenied")
+
+
 def require_owner(req: Request, bucket: Bucket, header: str) -> None:
     """S3Error AccessDenied if the header names another owner than the bucket's."""
     expected = req.headers.get(header)

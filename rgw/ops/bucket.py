@@ -54,11 +54,11 @@ async def head(req: Request) -> Result:
 
 
 async def delete(req: Request) -> Result:
-    if req.user.user_id.text() != req.the_bucket.owner.text() or not req.identity.perm_mask & access.WRITE:
-        raise S3Error("AccessDenied")
+    access.require_bucket_owner(req, access.WRITE)
     await req.gw.buckets.delete(req.the_bucket)
     return Result(204)
 
 
 async def location(req: Request) -> Result:
+    access.require_bucket_owner(req)
     return Result(xml=("LocationConstraint", req.gw.options.rgw_default_region or req.gw.zone.api_name))

@@ -8,9 +8,10 @@ from typing import Any
 from rgw.auth import checksums
 from rgw.core.encryption import CustomerKey, is_encrypted, require_key
 from rgw.core.multipart import CompletedPart, Part, Upload
-from rgw.core.state import text
+from rgw.core.state import ACL, text
 from rgw.errors import S3Error
-from rgw.ops import acl, attrs, encryption, versioning
+from rgw.formats.acl import AccessControlPolicy
+from rgw.ops import access, acl, attrs, encryption, versioning
 from rgw.ops.copy import source
 from rgw.ops.listing import encoder
 from rgw.ops.object_write import conditions, refuse_locks
@@ -96,9 +97,22 @@ def _sums(values: dict[str, str]) -> list[tuple[str, Any]]:
     return [(f"Checksum{name.upper()}", value) for name, value in values.items()]
 
 
+async def _listable(req: Request) -> Upload:
+    """The upload, if its ACL lets the caller read it or the bucket is his own; S3Error AccessDenied."""
+    try:
+        upload = await _upload(req)
+    except S3Error:
+        access.require(req, req.the_bucket.acl, access.READ)  # else nobody may know
+        raise
+    if not access.owns_bucket(req, access.READ):
+        raw = upload.attrs.get(ACL)
+        access.require(req, AccessControlPolicy.decode(raw) if raw is not None else AccessControlPolicy(), access.READ)
+    return upload
+
+
 async def list_parts(req: Request) -> Result:
     encode = encoder(req)
-    upload = await _upload(req)
+    upload = await _listable(req)
     marker, most = req.integer("part-number-marker", 0), min(req.integer("max-parts", 1000), 1000)
     parts, more = await req.gw.multipart.list_parts(upload, marker, most)
     who = [("ID", upload.owner.id), ("DisplayName", upload.owner.display_name)]

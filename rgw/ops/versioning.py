@@ -11,6 +11,7 @@ from rgw.core.versions import Deleted
 from rgw.errors import S3Error
 from rgw.formats.index import FLAG_DELETE_MARKER
 from rgw.formats.listed import ListedEntry
+from rgw.ops import access
 from rgw.ops.listing import ABOUT, OWNER, about_columns, common_prefixes, encoder, keys_column, owner_columns
 from rgw.ops.request import Request, Result, Rows
 
@@ -32,14 +33,14 @@ def deleted_headers(done: Deleted) -> dict[str, str]:
 
 
 async def get(req: Request) -> Result:
+    access.require_bucket_owner(req)
     bucket = req.the_bucket
     status = "Enabled" if bucket.versioning_enabled else "Suspended" if bucket.versioning_suspended else None
     return Result(xml=("VersioningConfiguration", [("Status", status)]))
 
 
 async def put(req: Request) -> Result:
-    if req.user.user_id.text() != req.the_bucket.owner.text():
-        raise S3Error("AccessDenied")
+    access.require_bucket_owner(req)
     root = await req.xml()
     if root is None or root.tag != "VersioningConfiguration":
         raise S3Error("MalformedXML")

@@ -142,6 +142,13 @@ async def test_acl(digits):
     assert (await ask(digits, "GET", key, sign=False)).status == 403
     await digits.run("put_bucket_acl", Bucket=digits.bucket, ACL="public-read-write")
     assert (await ask(digits, "GET", bucket, sign=False)).status == 200
+    upload = (await digits.run("create_multipart_upload", Bucket=digits.bucket, Key="u"))["UploadId"]
+    for private in ("?location", "?versioning", f"/u?uploadId={upload}"):  # for the owner alone, whoever may read the bucket
+        assert (await ask(digits, "GET", bucket + private)).status == 200
+        assert (await ask(digits, "GET", bucket + private, sign=False)).code == "AccessDenied", private
+    shared = (await digits.run("create_multipart_upload", Bucket=digits.bucket, Key="u", ACL="public-read"))["UploadId"]
+    assert (await ask(digits, "GET", f"{bucket}/u?uploadId={shared}", sign=False)).status == 200
+    assert (await ask(digits, "GET", f"{bucket}/u?uploadId=2~none", sign=False)).code == "NoSuchUpload"
     assert (await ask(digits, "PUT", path(digits, "anon"), body=b"1", sign=False)).status == 200
     assert (await ask(digits, "PUT", bucket + "?acl", {"x-amz-acl": "private"}, sign=False)).status == 403
     assert (await ask(digits, "DELETE", bucket, sign=False)).status == 403
