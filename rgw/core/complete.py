@@ -340,9 +340,12 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
     if manifest is not None:
         used = {(item.pool, item.oid) for item in gc_chain(tails(manifest), pool)}
     copied = [part for part in parts if part.by_reference]
-    recorded = await each(copied, partial(part_references, gw, upload), _LOOKS)
-    for tag, held in await _noted(upload) + recorded:
-        await put_references(gw, held, tag)
+    recorded = dict(await each(copied, partial(part_references, gw, upload), _LOOKS))
+    for tag, held in recorded.items():
+        await gw.gc.enqueue(tag, held)
+    for tag, held in await _noted(upload):
+        if tag not in recorded:  # it may not have been taken, and must not cost the tail its owner's reference
+            await put_references(gw, held, tag)
     unused: list[Part] = []
     ownerless: list[str] = []
     for part in parts:
@@ -363,7 +366,7 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
         await index.prepare(OP_DEL, tag, upload.meta_key)
         await index.cancel(tag, upload.meta_key, remove=[upload.part_key(part.prefix(upload), part.number) for part in parts])
     await _remove_meta(gw, upload)
-    for tag, _ in recorded:
+    for tag in recorded:
         if tag:
             gw.intents.forget(reference_intent(tag))
 
