@@ -367,8 +367,8 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
         await index.cancel(tag, upload.meta_key, remove=[upload.part_key(part.prefix(upload), part.number) for part in parts])
     await _remove_meta(gw, upload)
     for tag in recorded:
-        if tag:
-            gw.intents.forget(reference_intent(tag))
+        if noted := reference_intent(tag):
+            gw.intents.forget(noted)
 
 
 async def _remove_meta(gw: Gateway, upload: Upload) -> None:

@@ -77,14 +77,15 @@ async def record_part(gw: Gateway, upload: Upload, part: Part, manifest: ObjMani
         found = UploadPartInfo.decode(old)
         replaced = Part(found.num, found.size, found.etag, found.modified, info=found)
         try:
-            tag = ""
+            noted = b""
             if replaced.by_reference:
                 tag, held = await part_references(gw, upload, replaced)
-                await put_references(gw, held, tag)
+                if noted := reference_intent(tag):
+                    await put_references(gw, held, tag)
             await free_parts(gw, upload, [replaced])
             await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().omap_rm([former]))
-            if tag:
-                gw.intents.forget(reference_intent(tag))
+            if noted:
+                gw.intents.forget(noted)
         except (store_errors.StoreError, S3Error) as error:
             # The new part counts, whatever happens to the former one: the end of the upload frees it, or just did.
             log.info("the former part %d of upload %s is left to the upload's end: %s", part.number, upload.upload_id, error)

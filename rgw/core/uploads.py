@@ -131,8 +131,8 @@ def reference_tag(upload_id: str, intent: bytes) -> str:
 
 
 def reference_intent(tag: str) -> bytes:
-    """The key of the intent, from the tag."""
-    return ".".join(tag.rsplit(".", 2)[1:]).encode()
+    """The key of the intent, from the tag; empty if that is no tag of one copy alone."""
+    return ".".join(tag.rsplit(".", 2)[1:]).encode() if tag.count(".") >= 2 else b""
 
 
 def object_tag(upload_id: str, cookie: str) -> str:
