@@ -16,15 +16,19 @@ from pathlib import Path
 from rgw.core import multipart, objects  # noqa: F401  (before the fork, not after each)
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
+from rgw.core.state import STORAGE_CLASS
+from rgw.core.transition import change_class
 from rgw.errors import S3Error
 from rgw.store.embedded import open_store
 from rgw.store.interface import Cluster
+from tests.core.conftest import add_classes
 from tests.core.helpers import body, completed, md5, new_upload, put, upload_part
 
 OPTIONS = {"rgw_max_chunk_size": 65536, "rgw_obj_stripe_size": 65536, "rgw_multipart_min_part_size": 0, "rgw_gc_obj_min_wait": 0,
            "rgw_gc_max_objs": 2, "rgw_override_bucket_index_max_shards": 2, "rgw_put_obj_min_window_size": 131072}
 _WORKERS = 4
-_KINDS = ("put", "put", "multipart", "reupload", "partcopy", "abort", "copy", "delete", "half")
+_KINDS = ("put", "put", "multipart", "reupload", "partcopy", "abort", "copy", "delete", "half", "move")
+_CLASSES = ("STANDARD", "STANDARD", "COLD")  # the one has its data in heads, the other elsewhere
 
 
 def tell(*words: str) -> None:
@@ -45,9 +49,17 @@ async def work(gateway, bucket, user, number: int, rnd: random.Random) -> None:
         key = f"k{number}-{rnd.randrange(4)}"
         kind = rnd.choice(_KINDS)
         data = body(rnd.choice((100, 70_000, 300_000, 700_000)))
+        storage_class = rnd.choice(_CLASSES)
+        attrs = {STORAGE_CLASS: storage_class.encode()}
         if kind == "put":
             tell("BEGIN", key, md5(data))
-            await put(gateway, bucket, key, data, user)
+            await put(gateway, bucket, key, data, user, attrs=attrs)
+        elif kind == "move":
+            try:
+                await change_class(gateway, await gateway.objects.head(bucket, key), storage_class)
+            except S3Error:
+                pass  # there is none
+            continue
         elif kind == "delete":
             tell("BEGIN", key, "-")
             await gateway.objects.delete(bucket, key)
@@ -59,9 +71,9 @@ async def work(gateway, bucket, user, number: int, rnd: random.Random) -> None:
             content = b"".join([part async for part in gateway.objects.read(source, 0, None)])
             if kind == "copy":
                 tell("BEGIN", key, md5(content))
-                await gateway.objects.copy(source, bucket, key, owner=user, attrs=None)
+                await gateway.objects.copy(source, bucket, key, owner=user, attrs=attrs)
             else:
-                upload = await new_upload(gateway, bucket, key, user)
+                upload = await new_upload(gateway, bucket, key, user, attrs)
                 half = len(content) // 2
                 parts = [await gateway.multipart.copy_part(upload, 1, source, half, len(content) - half)]
                 parts.append(await upload_part(gateway, upload, 2, data))
@@ -75,7 +87,7 @@ async def work(gateway, bucket, user, number: int, rnd: random.Random) -> None:
             await writer.abort()
             continue
         else:
-            upload = await new_upload(gateway, bucket, key, user)
+            upload = await new_upload(gateway, bucket, key, user, attrs)
             parts = [await upload_part(gateway, upload, n, data[n * 10:]) for n in (1, 2)]
             whole = data[10:] + data[20:]
             if kind == "reupload":
@@ -91,6 +103,7 @@ async def work(gateway, bucket, user, number: int, rnd: random.Random) -> None:
 
 async def live(store: str, bucket_name: str, uid: str, seed: int) -> None:
     gateway = await Gateway.open(await open_cluster(store), Options(OPTIONS))
+    await add_classes(gateway)
     user, bucket = await gateway.users.get(uid), await gateway.buckets.get(bucket_name)
     tell("READY")
     rnd = random.Random(seed)

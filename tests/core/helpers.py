@@ -42,8 +42,8 @@ async def upload_part(gateway, upload, number, data):
         await writer.abort()
 
 
-async def new_upload(gateway, bucket, key, user):
-    upload_id = await gateway.multipart.create(bucket, key, owner=user, attrs={})
+async def new_upload(gateway, bucket, key, user, attrs=None):
+    upload_id = await gateway.multipart.create(bucket, key, owner=user, attrs=attrs or {})
     return await gateway.multipart.get(bucket, key, upload_id)
 
 

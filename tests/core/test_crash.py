@@ -23,6 +23,7 @@ from rgw.core.index import shard_names
 from rgw.core.intents import shard_oids
 from rgw.core.manifest import gc_chain, tails
 from rgw.core.options import Options
+from rgw.core.purge import purge_bucket
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw, names
 from rgw.formats.acl import AccessControlPolicy
@@ -30,6 +31,7 @@ from rgw.store import classes
 from rgw.store.errors import NotFound
 from rgw.store.interface import ReadOp, WriteOp
 from tests.conftest import missing_ceph
+from tests.core.conftest import add_classes
 from tests.core.crashload import OPTIONS, open_cluster
 from tests.core.helpers import census, fetch, index_keys, md5
 
@@ -161,6 +163,7 @@ async def test_killed_at_any_instant(kind, request, tmp_path) -> None:
         store, kills, longest = str(tmp_path / "store"), _KILLS, 0.4
     cluster = await open_cluster(store)
     gateway = await Gateway.open(cluster, Options(OPTIONS))
+    await add_classes(gateway)
     uid, name = f"u{secrets.token_hex(4)}", f"b{secrets.token_hex(4)}"
     user = await gateway.users.create(uid, "A user")
     bucket, _ = await gateway.buckets.create(name, user, AccessControlPolicy.private(uid, "A user"))
@@ -176,6 +179,9 @@ async def test_killed_at_any_instant(kind, request, tmp_path) -> None:
     await _index_is_clean(gateway, bucket)
     print(f"{kills} kills, {done} changes done, {settled} intents settled, {time.monotonic() - started:.0f} s")
     assert done > kills and settled > kills
+    await purge_bucket(gateway, bucket)
+    await gateway.gc.process(include_all=True)
+    assert await census(gateway, bucket) == set()
     await gateway.close()
     assert [item.name async for item in (await gateway.intents.pool()).list_objects() if item.name.startswith("instance.")] == []
     await cluster.close()
