@@ -6,6 +6,7 @@ import time
 import pytest
 
 from rgw.core import bucket_check, radoslist
+from rgw.core.buckets import FLAG_VERSIONED
 from rgw.core.encryption import CustomerKey
 from rgw.core.gateway import Gateway
 from rgw.core.head import existing_head
@@ -91,6 +92,27 @@ async def test_heads_hold_no_data(cold, bucket, user):
     await put(cold, bucket, "k1", b"", user)
     await cold.objects.set_attrs(await cold.objects.head(bucket, "k0"), {"user.rgw.x-amz-meta-a": b"b\0"})
     await emptied(cold, bucket, *(f"k{size}" for size in SIZES))
+
+
+async def test_versions(cold, bucket, user):
+    def change(info, _attrs):
+        info.flags = FLAG_VERSIONED
+
+    bucket = await cold.buckets.modify(bucket, change)
+    whole = [body(10), body(STRIPE + 1)]
+    for data in whole:
+        await put(cold, bucket, "k", data, user, attrs=COLD)
+    entries = (await cold.listing.versions(bucket)).entries
+    assert [entry.storage_class for entry in entries] == ["COLD", "COLD"] and (await spread(cold, bucket))["cold"] == 3
+    await change_class(cold, await cold.objects.head(bucket, "k", entries[1].instance), "STANDARD")
+    for entry, data in zip(entries, reversed(whole), strict=True):
+        state = await cold.objects.get(bucket, "k", entry.instance)
+        assert b"".join([part async for part in cold.objects.read(state)]) == data
+    await collect(cold)
+    assert (await spread(cold, bucket))["cold"] == 2
+    for entry in entries:
+        await cold.objects.delete(bucket, "k", entry.instance)
+    await emptied(cold, bucket)
 
 
 @pytest.mark.parametrize("size", [10, 2 * STRIPE + 5])
