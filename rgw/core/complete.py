@@ -185,6 +185,14 @@ def _is_ours(state: ObjectState | None, upload_id: str) -> bool:
     return state is not None and state.attrs.get(TAIL_TAG, b"").rstrip(b"\0").partition(b"/")[0] == upload_id.encode()
 
 
+def _is_made_of(state: ObjectState, upload_id: str) -> bool:
+    """As ``_is_ours``, of objects that radosgw completed, too: their tags do not tell, but the names of the parts do."""
+    if _is_ours(state, upload_id):
+        return True
+    named, manifest = f"{state.key}.{upload_id}", state.manifest
+    return manifest is not None and (manifest.prefix == named or any(rule.override_prefix == named for rule in manifest.rules.values()))
+
+
 async def complete(
     gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], *, conditions: Conditions | None = None,
     attrs_of: AttrsOf | None = None,
@@ -221,7 +229,7 @@ async def _complete_noted(
         if error.code != "NoSuchUpload":
             raise
         state = await current(gw, bucket, key)
-        if state is not None and _is_ours(state, upload_id) and state.etag == combined_etag([item.etag.strip('"') for item in wanted]):
+        if state is not None and _is_made_of(state, upload_id) and state.etag == combined_etag([item.etag.strip('"') for item in wanted]):
             return state
         raise
     before = await existing_head(gw, bucket, key, upload.instance)

@@ -109,6 +109,13 @@ def test_answers(crossed):
     gone = (404, "NoSuchUpload")
     assert ours.retries() == [gone, gone, b"new", gone, (404, "404")]
     assert theirs.retries() == [(500, "InternalError"), (500, "InternalError"), b"new", (500, "InternalError"), (404, "404")]
+    for one, two in ((ours, theirs), (theirs, ours)):  # the answer is lost, and the retry comes to the other gateway
+        other = Story(two.client, one.bucket)
+        place = one.begin("retried")
+        parts = [one.part(place, 1, b"x" * (5 * MIB)), one.part(place, 2, b"last")]
+        assert one.complete(place, *parts) == other.complete(place, *parts) == (200, "")
+        other.client.delete_object(Bucket=one.bucket, Key="retried")
+        assert other.complete(place, *parts)[0] in (404, 500)
     for key in ("a b/1", "a b/1", "a+b", "a&/", "ü/x", "z", "z"):
         crossed.ours.create_multipart_upload(Bucket=crossed.bucket, Key=key)
     for most in (1, 2, 3):
