@@ -282,7 +282,7 @@ async def _apply(gw: Gateway, head: ObjectState, logged: dict[int, list[OlhLogEn
     bucket, key = head.bucket, head.key
     last = max(logged)
     stored = head.attrs.get(OLH_VER, b"")
-    if int(stored or b"0") > last:  # somebody applied it, and came only so far
+    if int(stored or b"0") > last and not await _is_foreign(head, int(stored)):  # somebody applied it, and came only so far
         await _trim(bucket, key, head, last)
         return True
     entries = [entry for epoch in sorted(logged) for entry in logged[epoch]]
@@ -307,6 +307,12 @@ async def _apply(gw: Gateway, head: ObjectState, logged: dict[int, list[OlhLogEn
     if final is not None and final.op == _UNLINK:
         await _drop_head(gw, head, last)
     return True
+
+
+async def _is_foreign(head: ObjectState, ver: int) -> bool:
+    """Whether a head's epoch lies beyond the index's: radosgw's CopyObject gives a null version its source's, and nothing would be applied."""
+    index = (await look(head.bucket, head.key)).olh
+    return index is not None and index.tag.encode() == head.attrs[OLH_IDTAG] and ver > index.epoch
 
 
 def _to_remove(entries: Iterable[OlhLogEntry]) -> dict[str, None]:

@@ -254,6 +254,20 @@ async def test_announcements_that_came_to_nothing(gateway, bucket, user, monkeyp
     assert await fetch(gateway, bucket, "k") == b"1" and await pending() == []
 
 
+async def test_an_epoch_that_radosgw_copied_from_another_key(gateway, bucket, user):
+    """Its CopyObject of a null version gives the new one's head the epoch of the source: what the log says is done all the same."""
+    await gateway.buckets.set_versioning(bucket, True)
+    first = await put(gateway, bucket, "k", b"1", user)
+    second = await put(gateway, bucket, "k", b"2", user)
+    await olh.write_head(gateway, bucket, "k", olh.WriteOp().setxattr(olh.OLH_VER, b"99"))
+    await gateway.objects.delete(bucket, "k", second.version_id)
+    assert await fetch(gateway, bucket, "k") == b"1"
+    assert await version_check.existing_head(gateway, bucket, "k", second.version_id) is None
+    await gateway.objects.delete(bucket, "k", first.version_id)
+    await collect(gateway)
+    assert await listed(gateway, bucket) == [] and await census(gateway, bucket) == set()
+
+
 async def test_head_lost(gateway, bucket, user):
     """A key whose head is lost: the index still knows its versions, and the next change makes the head right again."""
     await gateway.buckets.set_versioning(bucket, True)
