@@ -77,7 +77,7 @@ def test_users(stage):
 
 @pytest.mark.parametrize("arguments", [
     ("bucket", "stats"), ("bucket", "list"), ("bucket", "check"), ("bi", "get", "--object", "small"), ("bi", "list", "--object", "small"),
-    ("policy", "--object", "_large"),
+    ("policy", "--object", "_large"), ("lc", "reshard", "fix"), ("bi", "list", "--shard-id", "1"),
 ], ids=" ".join)
 def test_buckets(stage, arguments):
     pair, _, bucket, _ = stage
