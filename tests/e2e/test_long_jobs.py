@@ -76,12 +76,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _heed_interrupts() -> None:
+    """Whoever started the tests may ignore interrupts (as shells do in the background); a command in a terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A command whose standard error is a terminal and whose standard output is a pipe."""
 
     def __init__(self, *command: str | Path, cwd: Path) -> None:
         self._master, slave = pty.openpty()
-        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=slave, stdin=subprocess.DEVNULL, cwd=cwd)
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=slave, stdin=subprocess.DEVNULL, cwd=cwd,
+                                        preexec_fn=_heed_interrupts)
         os.close(slave)
         self.seen = b""
 
