@@ -21,7 +21,7 @@ from rgw.core.entropy import random_text
 from rgw.core.head import existing_head
 from rgw.core.index import IndexKey
 from rgw.core.reshard_marks import INSTANCE, OLH
-from rgw.core.state import IDTAG, OLH_IDTAG, OLH_INFO, OLH_PENDING, OLH_VER, ObjectState
+from rgw.core.state import IDTAG, OLH_IDTAG, OLH_INFO, OLH_PENDING, OLH_VER, ObjectState, is_olh_only
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw, names
 from rgw.formats.basics import Obj
@@ -365,13 +365,16 @@ async def _trim(bucket: Bucket, key: str, head: ObjectState, epoch: int) -> None
         log.debug("the key %s has a new head by now", key)
 
 
+def _unless_announced(op: WriteOp) -> WriteOp:
+    return op.call(classes.OBJ_CHECK_ATTRS_PREFIX(cls_rgw.CheckAttrsPrefixOp(check_prefix=OLH_PENDING, fail_if_exist=True)))
+
+
 async def _drop_head(gw: Gateway, head: ObjectState, epoch: int) -> None:
     """Nothing is left of the key: its head goes, unless a change is announced on it, and then its place in the index."""
     bucket, key = head.bucket, head.key
     op = WriteOp().cmpxattr(OLH_IDTAG, head.attrs[OLH_IDTAG]).cmpxattr(OLH_VER, str(epoch).encode())
-    op.call(classes.OBJ_CHECK_ATTRS_PREFIX(cls_rgw.CheckAttrsPrefixOp(check_prefix=OLH_PENDING, fail_if_exist=True))).remove()
     try:
-        await write_head(gw, bucket, key, op)
+        await write_head(gw, bucket, key, _unless_announced(op).remove())
         request = cls_rgw.ClearOlhOp(key=IndexKey.of(key).cls_key, olh_tag=head.attrs[OLH_IDTAG].decode())
         await bucket.index.call(key, classes.BUCKET_CLEAR_OLH(request))
     except (store_errors.Cancelled, store_errors.NotFound):
@@ -381,6 +384,7 @@ async def _drop_head(gw: Gateway, head: ObjectState, epoch: int) -> None:
 async def settle(gw: Gateway, head: ObjectState, *, dangling: bool = False) -> None:
     """Finishes what was announced on a head and came as far as the index; older announcements that did not are taken away.
 
+    With the last of them goes a head that was made for nothing else; radosgw leaves it, and no index entry leads there.
     ``dangling``: it points to a version that is gone, perhaps the last one.
     """
     await apply_log(gw, head.bucket, head.key)
@@ -397,5 +401,14 @@ async def settle(gw: Gateway, head: ObjectState, *, dangling: bool = False) -> N
         op.rmxattr(name)
     try:
         await write_head(gw, head.bucket, head.key, op)
+        if await _is_unused(head):
+            op = WriteOp().cmpxattr(OLH_IDTAG, head.attrs[OLH_IDTAG]).cmpxattr(OLH_VER, b"").cmpxattr(IDTAG, head.idtag)
+            await write_head(gw, head.bucket, head.key, _unless_announced(op).remove())
     except (store_errors.Cancelled, store_errors.NotFound):
         log.debug("the head of %s was replaced", head.key)
+
+
+async def _is_unused(head: ObjectState) -> bool:
+    """Whether a head was made for a change that never reached the index, of a key that had no version."""
+    return is_olh_only(head.attrs) and OLH_INFO not in head.attrs and not head.attrs.get(OLH_VER) and (
+        await look(head.bucket, head.key)).olh is None
