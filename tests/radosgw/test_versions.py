@@ -15,6 +15,7 @@ from rgw.core.options import Options
 from rgw.store.interface import WriteOp
 from rgw.store.librados import connect
 from tests.core.helpers import put
+from tests.core.killed_radosgw import STATES, KilledRadosgw
 from tests.radosgw import tools
 
 MIB = 1 << 20
@@ -227,6 +228,55 @@ def test_what_ours_left_half_done(crossed):
                 assert error.response["Error"]["Code"] == "NoSuchKey"
     new = [row[1] for row in versions(reader, crossed.bucket) if row[0] == "written" and row[2]][0]
     shadow.held["written", new] = b"new"
+    shadow.settled()
+
+
+async def _leave_states(pair, name, cases):
+    cluster = await connect(str(pair.cluster.conf), "client.admin")
+    gateway = await Gateway.open(cluster, Options({}))
+    try:
+        bucket = await gateway.buckets.get(name)
+        user = await gateway.users.get(bucket.owner.text())
+        states = [KilledRadosgw(gateway, bucket, user, change, step, age, prefix) for prefix, change, step, age in cases]
+        for state in states:
+            await state.leave()
+        return states
+    finally:
+        await gateway.close()
+        await cluster.close()
+
+
+def answer(end, bucket, key):
+    """A key's current bytes, None without."""
+    try:
+        return end.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "NoSuchKey", key
+        return None
+
+
+@pytest.mark.parametrize("crossed", ["ours-to-radosgw"], indirect=True)
+def test_what_a_killed_radosgw_left_half_done(crossed):
+    """Ours meets it hours later, or radosgw at once, for once the time is over it forgets announcements without a look at the log."""
+    ends, bucket, shadow, hours = {"ours": crossed.ours, "radosgw": crossed.theirs}, crossed.bucket, Shadow(crossed), 3 * 3600
+    status(crossed.ours, bucket, "Enabled")
+    states = asyncio.run(_leave_states(crossed.pair, bucket, [
+        (who + "-", change, step, hours if who == "ours" or step in ("written", "announced") else 0) for who in ends for change, step in STATES]))
+    for state in states:
+        first = ends[state.key.partition("-")[0]]
+        if first is crossed.theirs:
+            answer(first, bucket, state.key)  # by what it had read before it repaired
+        wanted = state.versions[0][1] if state.versions else None
+        second = crossed.theirs if first is crossed.ours else crossed.ours
+        assert [answer(first, bucket, state.key), answer(second, bucket, state.key)] == [wanted, wanted], state.key
+    listings = [versions(end, bucket) for end in ends.values()]
+    assert listings[0] == listings[1]
+    assert [row[:4] for row in listings[0]] == sorted((state.key, version, number == 0, data is None)
+                                                      for state in states for number, (version, data) in enumerate(state.versions))
+    for state in states:
+        shadow.held.update({(state.key, version): data for version, data in state.versions if data is not None})
+        shadow.put(crossed.theirs if state.key.startswith("ours") else crossed.ours, state.key, b"after")
+    crossed.pair.rgw_admin("bucket", "check", "unlinked", "--bucket", bucket, "--fix")
     shadow.settled()
 
 
