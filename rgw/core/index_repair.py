@@ -2,7 +2,7 @@
 
 What is found goes back to the index as a suggestion (formats page, 5.8), as radosgw's listings do. The class takes it only when no
 unfinished change of the entry is younger than the shard's tag timeout; younger ones are not even suggested, their gateway will finish.
-Entries of versions are left alone: their place in the listing is made by the versions' own log.
+Entries of versions are left alone: their place in the listing is made by the versions' own log (rgw.core.null_notes).
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from rgw.core.index_repair import is_doubtful, settled
+from rgw.core import null_notes
+from rgw.core.index_repair import TAG_TIMEOUT, is_doubtful, settled
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
 from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_DELETE_MARKER, ClsObjKey, DirEntry, DirHeader
@@ -81,7 +82,7 @@ class _Shard:
         start = reply.marker if reply.truncated else None
         rows = list(reply.dir.entries.values())
         page = [entry for entry in rows if (entry.plain or entry.flags == FLAG_COMMON_PREFIX) and not entry.name.startswith("_")]  # mostly all
-        doubtful = False
+        doubtful = noted = False
         if len(page) != len(rows):
             page = []
             for entry in rows:
@@ -90,6 +91,8 @@ class _Shard:
                     doubtful = True
                 elif not entry.exists and not entry.flags & (FLAG_COMMON_PREFIX | FLAG_DELETE_MARKER):
                     continue
+                elif entry.pending and null_notes.is_noted(entry):
+                    noted = True
                 if self._hide and name.startswith("_"):
                     if not name.startswith("__"):
                         # a namespace (uploads in progress): go on behind all of them, they lie around the escaped names "__..."
@@ -107,6 +110,8 @@ class _Shard:
             self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
         if doubtful:
             page = await self._settled(page, reply.dir.header)
+        if noted:
+            page = await self._without_notes(page, reply.dir.header)
         self.page += page
 
     async def _settled(self, page: list[ListedEntry], header: DirHeader) -> list[ListedEntry]:
@@ -117,6 +122,16 @@ class _Shard:
         for number, entry in zip(unsure, found, strict=True):
             shown[number] = None if entry is None else ListedEntry.of(entry)._replace(name=page[number].name)
         return [entry for entry in shown if entry is not None]
+
+    async def _without_notes(self, page: list[ListedEntry], header: DirHeader) -> list[ListedEntry]:
+        """The page, of whose null versions the notes of unfinished changes are taken away."""
+        timeout = (header.tag_timeout or TAG_TIMEOUT) * 1_000_000_000
+        shown = list(page)
+        for number, entry in enumerate(page):
+            if null_notes.is_noted(entry):
+                found = await null_notes.take_away(self._gateway, self._bucket, entry.full(), timeout)
+                shown[number] = ListedEntry.of(found)._replace(name=entry.name)
+        return shown
 
     def take(self, last: str | None) -> list[ListedEntry]:
         """The next entries, up to the name ``last``."""

@@ -420,10 +420,9 @@ async def drop_strays(bucket: Bucket, key: str) -> None:
                 log.debug("%s in bucket %s is being changed", key, bucket.name)
 
 
-async def list_version(gw: Gateway, bucket: Bucket, key: str, instance: str) -> bool:
-    """Enters an object, whose head stands, into the index as a version at the place that its time gives it; whether it is there."""
-    place = IndexKey.of(key, instance)
-    change = await IndexChange.prepare(gw, bucket, place, delete=False, tag=gw.new_tag())
+async def tell_head(gw: Gateway, bucket: Bucket, key: str, instance: str) -> ObjectState | None:
+    """Brings the entry of an object, or of a version, up to its head, which is returned; None if there is no object."""
+    change = await IndexChange.prepare(gw, bucket, IndexKey.of(key, instance), delete=False, tag=gw.new_tag())
     state = None
     try:
         state = await existing_head(gw, bucket, key, instance)
@@ -432,9 +431,17 @@ async def list_version(gw: Gateway, bucket: Bucket, key: str, instance: str) -> 
     finally:
         if state is None:
             await change.cancel()
+    if state is not None:
+        await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.stored_size, state.mtime))
+    return state
+
+
+async def list_version(gw: Gateway, bucket: Bucket, key: str, instance: str) -> bool:
+    """Enters an object, whose head stands, into the index as a version at the place that its time gives it; whether it is there."""
+    place = IndexKey.of(key, instance)
+    state = await tell_head(gw, bucket, key, instance)
     if state is None:
         return False
-    await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.stored_size, state.mtime))
     index = await read_key(bucket, key)
     if not instance and not index.versioned:
         return True  # as an object from before versioning

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from rgw.core import bucket_check
 from rgw.core.index import OP_DEL, IndexKey
 from rgw.core.index_repair import TAG_TIMEOUT
 from rgw.core.indexed import IndexChange
 from rgw.core.state import COMPRESSION
+from rgw.core.version_check import read_key
 from rgw.formats import cls_rgw
 from rgw.formats.index import ClsObjKey, DirEntryMeta
 from rgw.formats.obj import CompressionInfo
@@ -168,6 +170,84 @@ async def test_late_delete_spares_a_newer_object(gateway, bucket, user, monkeypa
     assert await fetch(gateway, bucket, "k") == data
     assert await listed(gateway, bucket) == {"k": md5(data)}
     await true_stats(bucket)
+
+
+@pytest.fixture
+async def nulls(gateway, bucket, user, killed) -> dict[str, bytes]:
+    """Null versions at which a gateway died before or after it wrote the head, and whose notes others brought into listings; their bytes."""
+    start, stop = killed
+    held = {}
+
+    async def write(size: int, *keys: str) -> None:
+        for key in keys:
+            held[key] = body(size)
+            await put(gateway, bucket, key, held[key], user)
+
+    async def write_and_die(*keys: str) -> None:
+        start()
+        for key in keys:
+            with pytest.raises(Killed):
+                await write(5_000, key)
+        stop()
+
+    async def announce_and_die(*keys: str) -> None:
+        for key in keys:
+            await bucket.index.prepare(0, gateway.new_tag(), IndexKey.of(key))
+
+    await write(10, "_before", "before")
+    await write_and_die("_before")
+    await announce_and_die("before")
+    await gateway.buckets.set_versioning(bucket, True)
+    await gateway.buckets.set_versioning(bucket, False)
+    await write(10, "written", "_announced", "again")
+    await write_and_die("written")
+    await announce_and_die("_announced", "again")
+    await write(20, "again")
+    await gateway.buckets.set_versioning(bucket, True)
+    for key in set(held) - {"again"}:
+        await put(gateway, bucket, key, body(30), user)
+    for key in held:
+        assert [row.entry.instance for row in (await read_key(bucket, key)).listed if row.entry.pending_map] == [""], key
+    return held
+
+
+async def notes(bucket, key) -> tuple[int, int]:
+    """How many are in what listings show of a key, and in the entries of its versions."""
+    index = await read_key(bucket, key)
+    return sum(len(row.entry.pending_map) for row in index.listed), sum(len(stored.entry.pending_map) for stored in index.versions)
+
+
+async def test_notes_of_null_versions(gateway, bucket, nulls) -> None:
+    """Listings lose them, for which radosgw would list the version twice, and the entries too once they are old; these tell the truth then."""
+    await age(bucket)
+    rows = (await gateway.listing.versions(bucket)).entries
+    assert {row.name: row.accounted_size for row in rows if not row.instance} == {key: len(data) for key, data in nulls.items()}
+    assert len(rows) == 2 * len(nulls) - 1 and not any(row.pending for row in rows)
+    for key, data in nulls.items():
+        assert await notes(bucket, key) == (0, 0)
+        state = await gateway.objects.get(bucket, key, "null")
+        assert b"".join([part async for part in gateway.objects.read(state)]) == data
+    await true_stats(bucket)
+    report = await bucket_check.check(gateway, bucket, check_objects=True)
+    assert report.clean and not report.statistics_differ and not report.differences
+    assert {row.name: row.etag for row in (await gateway.listing.versions(bucket)).entries if not row.instance} == {
+        key: md5(data) for key, data in nulls.items()}
+
+
+async def test_young_notes_of_null_versions(gateway, bucket, nulls, user) -> None:
+    """Their gateways may come back: the versions' entries keep them, listings do not."""
+    await gateway.listing.objects(bucket)
+    assert await notes(bucket, "again") == (0, 1)
+    await gateway.listing.versions(bucket)
+    for key in nulls:
+        assert await notes(bucket, key) == (0, 1)
+        await put(gateway, bucket, key, body(1), user)
+    await true_stats(bucket)
+    await gateway.buckets.set_versioning(bucket, False)
+    await gateway.objects.delete(bucket, "again")  # the delete marker is in the null version's place
+    assert (await notes(bucket, "again"))[0] == 1
+    await gateway.listing.versions(bucket)
+    assert (await notes(bucket, "again"))[0] == 0
 
 
 def test_radosgws_timeout() -> None:
