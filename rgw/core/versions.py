@@ -259,5 +259,7 @@ async def _add_marker(
         except store_errors.NotFound:  # the index keeps no delete marker on top of another one
             seen = (await olh.look(bucket, key)).olh
             if seen is not None and seen.exists and seen.delete_marker:
+                if seen.pending_log:  # who put that one there died, and the head may still show what was before
+                    await olh.apply_log(gw, bucket, key)
                 return Deleted(True, shown(seen.key.instance), True)
     raise S3Error("OperationAborted")

@@ -33,12 +33,15 @@ STATES = [
     *(("first", step) for step in ("announced", "linked", "applied")),    # a version of a key that had none
     *(("nothing", step) for step in ("announced", "linked", "applied")),  # a delete marker where there was nothing
 ]
+# Another radosgw took the announcement away as too old, without a look at the log; no reader can tell.
+FORGOTTEN = [(change, "forgotten") for change in ("put", "marker", "unlink", "last", "first", "nothing")]
 
 
 class KilledRadosgw:
     """A change of ``key`` that came as far as ``step``, ``age`` seconds ago.
 
-    ``versions``: what the index tells of the key then, newest first, as (version, bytes or None of a delete marker).
+    ``versions``: what the index tells of the key then, newest first, as (version, bytes or None of a delete marker). ``removed``: the
+    version that it was to remove, if any.
     """
 
     def __init__(self, gateway, bucket, user, change: str, step: str, age: float, prefix: str = "") -> None:
@@ -47,6 +50,7 @@ class KilledRadosgw:
         self._time = time.time_ns() - int(age * 1e9)
         self._tag = f"{self._time // 10**9:016x}{random_text(16).lower()}"
         self.versions: list[tuple[str, bytes | None]] = []
+        self.removed = ""
 
     async def leave(self) -> None:
         """Makes the state."""
@@ -54,11 +58,15 @@ class KilledRadosgw:
             self.versions = [((await put(self._gateway, self._bucket, self.key, OLD, self._user)).version_id, OLD)]
         if self.change == "unlink":
             self.versions.insert(0, ((await put(self._gateway, self._bucket, self.key, GONE, self._user)).version_id, GONE))
+        if self.change in ("unlink", "last"):
+            self.removed = self.versions[0][0]
         for step in self._steps():
             await step
         if self.step == "announced again":  # by another one that died at once
             self._tag = f"{self._time // 10**9 + 1:016x}{random_text(16).lower()}"
             await self._announce()
+        if self.step == "forgotten":
+            await self._head(WriteOp().cmpxattr(OLH_IDTAG, (await self._olh_tag()).encode()).rmxattr(OLH_PENDING + self._tag))
 
     def _steps(self):
         """The operations up to the last one, as awaitables."""
@@ -70,7 +78,7 @@ class KilledRadosgw:
         order += [("removed", self._remove)] if removes else []
         order += [("applied", self._apply)]
         order += [("trimmed", self._trim), ("dropped", self._drop)] if self.change == "last" else []
-        until = "applied" if self.step == "announced again" else self.step
+        until = {"announced again": "applied", "forgotten": "linked"}.get(self.step, self.step)
         for name, work in order:
             yield work()
             if name == until:
@@ -121,7 +129,7 @@ class KilledRadosgw:
         await self._link(True, DirEntryMeta(mtime=self._time, owner=self._user.user_id.text(), owner_display_name=self._user.display_name))
 
     async def _unlink(self) -> None:
-        self._instance = self.versions[0][0]
+        self._instance = self.removed
         await self._bucket.index.call(self.key, classes.BUCKET_UNLINK_INSTANCE(cls_rgw.UnlinkInstanceOp(
             key=IndexKey.of(self.key, self._instance).cls_key, op_tag=self._tag, olh_epoch=0, log_op=False, bilog_flags=1,
             olh_tag=await self._olh_tag(), zones_trace=self._bucket.index.zones_trace)))

@@ -6,7 +6,7 @@ from rgw.core import bucket_check
 from rgw.core.state import OLH_PENDING
 from rgw.core.version_check import existing_head, read_key
 from tests.core.helpers import census, collect, fetch, index_keys, put
-from tests.core.killed_radosgw import STATES, KilledRadosgw
+from tests.core.killed_radosgw import FORGOTTEN, STATES, KilledRadosgw
 from tests.core.test_versions import code, listed, version
 
 HOURS = 3 * 3600
@@ -46,12 +46,15 @@ async def sound(gateway, bucket, states):
     assert (sum(s.num_entries for s in stats), sum(s.total_size for s in stats)) == (len(wanted), sum(map(len, wanted)))
 
 
-@pytest.mark.parametrize("met_by", ["get", "put", "delete", "check"])
-@pytest.mark.parametrize("age", [0, HOURS])
+@pytest.mark.parametrize(("met_by", "age"), [
+    ("get", 0), ("put", 0), ("delete", 0), *((met_by, HOURS) for met_by in ("get", "put", "delete", "unlink", "check"))])
 async def test_killed_radosgw(gateway, bucket, user, met_by, age):
     """``age``: of what it left, in seconds; after rgw_olh_pending_timeout_sec an announcement counts for nothing."""
     await gateway.buckets.set_versioning(bucket, True)
-    states = [KilledRadosgw(gateway, bucket, user, change, step, age) for change, step in STATES]
+    changes = [*STATES, *(FORGOTTEN if age and met_by != "get" else [])]
+    if met_by == "unlink":
+        changes = [(change, step) for change, step in changes if change in ("unlink", "last")]
+    states = [KilledRadosgw(gateway, bucket, user, change, step, age) for change, step in changes]
     for state in states:
         await state.leave()
     await only_listed(gateway, bucket, states)
@@ -62,14 +65,17 @@ async def test_killed_radosgw(gateway, bucket, user, met_by, age):
             done = await gateway.objects.delete(bucket, state.key, owner=user)
             if not state.versions or state.versions[0][1] is not None:
                 state.versions.insert(0, (done.version_id, None))
+        elif met_by == "unlink":  # once more
+            await gateway.objects.delete(bucket, state.key, state.removed)
+            state.versions = [row for row in state.versions if row[0] != state.removed]
     if met_by == "check":
-        await sound(gateway, bucket, states) if age else await bucket_check.check(gateway, bucket, check_objects=True, fix=True)
+        await sound(gateway, bucket, states)
     await shown(gateway, bucket, states)
     for state in states:
         head = await existing_head(gateway, bucket, state.key)
         pending = [] if head is None else [name for name in head.attrs if name.startswith(OLH_PENDING)]
         assert not pending or (not age and "announced" in state.step), state.key
-        if state.step != "applied" or met_by == "put":  # nothing on the head tells that the log is applied but not trimmed
+        if state.step != "applied" or met_by not in ("get", "unlink"):  # nothing is left to do but to trim the log
             index = await read_key(bucket, state.key)
             assert index.olh is None or not index.olh.pending_log, state.key
     for state in states:
