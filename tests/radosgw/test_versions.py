@@ -257,16 +257,18 @@ def answer(end, bucket, key):
 
 @pytest.mark.parametrize("crossed", ["ours-to-radosgw"], indirect=True)
 def test_what_a_killed_radosgw_left_half_done(crossed):
-    """Ours meets it hours later, or radosgw at once, for once the time is over it forgets announcements without a look at the log."""
+    """Ours meets it hours later, or radosgw at once, for when the time is over it forgets announcements without a look at the log."""
     ends, bucket, shadow, hours = {"ours": crossed.ours, "radosgw": crossed.theirs}, crossed.bucket, Shadow(crossed), 3 * 3600
     status(crossed.ours, bucket, "Enabled")
     states = asyncio.run(_leave_states(crossed.pair, bucket, [
-        (who + "-", change, step, hours if who == "ours" or step in ("written", "announced") else 0) for who in ends for change, step in STATES]))
+        (who + "-", change, step, hours if who == "ours" or step in ("written", "announced") else 0) for who in ends for change, step in STATES] + [
+        ("forgotten-", "put", "linked", hours)]))
     for state in states:
-        first = ends[state.key.partition("-")[0]]
+        first = crossed.ours if state.key.startswith("ours") else crossed.theirs
         if first is crossed.theirs:
             answer(first, bucket, state.key)  # by what it had read before it repaired
-        wanted = state.versions[0][1] if state.versions else None
+        shown = state.versions[1:] if state.key.startswith("forgotten") else state.versions
+        wanted = shown[0][1] if shown else None
         second = crossed.theirs if first is crossed.ours else crossed.ours
         assert [answer(first, bucket, state.key), answer(second, bucket, state.key)] == [wanted, wanted], state.key
     listings = [versions(end, bucket) for end in ends.values()]
