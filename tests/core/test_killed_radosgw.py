@@ -36,7 +36,8 @@ async def only_listed(gateway, bucket, states):
 
 
 async def sound(gateway, bucket, states):
-    """Bucket check mends the rest, if any, and statistics are right; nothing is found afterwards."""
+    """Statistics need no mending, bucket check mends the rest, if any, and finds nothing afterwards."""
+    assert not (await bucket_check.check(gateway, bucket)).statistics_differ
     report = await bucket_check.check(gateway, bucket, check_objects=True, fix=True)
     assert report.clean, [item.dump() for item in report.differences]
     report = await bucket_check.check(gateway, bucket, check_objects=True)
