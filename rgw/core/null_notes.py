@@ -45,7 +45,8 @@ async def take_away(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) 
         if row not in found or place not in found:
             return entry  # it is about to go
         shown = replace(DirEntry.decode(found[row]), pending_map={})
-        await version_check.edit(bucket, key, found.items(), {row: shown.encode()})  # not during a reshard, for whose end the rest would wait
+        # Not made during a reshard, for whose end the rest would wait.
+        await version_check.edit(bucket, key, found.items(), {row: shown.encode()})
         since = time.time_ns() - timeout
         if any(change.timestamp < since for change in DirEntry.decode(found[place]).pending_map.values()):
             if not is_marker:

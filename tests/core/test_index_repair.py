@@ -174,7 +174,7 @@ async def test_late_delete_spares_a_newer_object(gateway, bucket, user, monkeypa
 
 @pytest.fixture
 async def nulls(gateway, bucket, user, killed) -> dict[str, bytes]:
-    """Null versions at which a gateway died before or after it wrote the head, and whose notes others brought into listings; their bytes."""
+    """Null versions at which a gateway died before or after it wrote the head; others brought the notes into listings. Their bytes."""
     start, stop = killed
     held = {}
 
@@ -218,7 +218,7 @@ async def notes(bucket, key) -> tuple[int, int]:
 
 
 async def test_notes_of_null_versions(gateway, bucket, nulls) -> None:
-    """Listings lose them, for which radosgw would list the version twice, and the entries too once they are old; these tell the truth then."""
+    """Listings lose them, for radosgw would list the version twice; the entries too once they are old, and tell the truth then."""
     await age(bucket)
     rows = (await gateway.listing.versions(bucket)).entries
     assert {row.name: row.accounted_size for row in rows if not row.instance} == {key: len(data) for key, data in nulls.items()}
