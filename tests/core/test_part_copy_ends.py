@@ -133,6 +133,11 @@ async def test_the_end_meets_a_copy_under_way(gateway, other, bucket, user, monk
         assert await noted(ended) == 0
 
 
+def looked_at(gateway, noter) -> list[bytes]:
+    """The intents of ``noter`` that the gateway looks at from time to time. Uploads that other tests left open have theirs."""
+    return [key for key in gateway.intents.abandoned if key.startswith(b"%d." % noter.intents.instance_id)]
+
+
 @pytest.mark.parametrize("case", ["recorded late", "replaced", "under another name"])
 async def test_copies_that_radosgw_does_not_see(gateway, bucket, user, monkeypatch, case) -> None:
     """Their intents stay as long as the upload, and what radosgw leaves of them is found by a look some time later."""
@@ -169,7 +174,7 @@ async def test_copies_that_radosgw_does_not_see(gateway, bucket, user, monkeypat
     assert await fetch(gateway, bucket, "src") == data
     await nothing_is_left(gateway, bucket, "src")
     await gateway.intents._flush()
-    assert await noted(gateway) == 0 and not gateway.intents.abandoned
+    assert await noted(gateway) == 0 and not looked_at(gateway, gateway)
 
 
 async def test_recovery_lets_an_open_upload_be(gateway, other, bucket, user, monkeypatch) -> None:  # noqa: F811
@@ -184,12 +189,12 @@ async def test_recovery_lets_an_open_upload_be(gateway, other, bucket, user, mon
     await die(gateway)
     for _ in range(2):
         await other.recovery.run()
-    assert len(other.intents.abandoned) == 1
+    assert len(looked_at(other, gateway)) == 1
     await other.objects.delete(bucket, "src")
     await collect(other)
     await other.multipart.complete(bucket, "dst", upload.upload_id, completed([part]))
     await other.intents._flush()
-    assert await noted(gateway) == 0 and not other.intents.abandoned
+    assert await noted(gateway) == 0 and not looked_at(other, gateway)
     assert await fetch(other, bucket, "dst") == data
     await nothing_is_left(other, bucket, "dst")
 
