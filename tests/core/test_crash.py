@@ -35,7 +35,7 @@ from tests.core.conftest import add_classes
 from tests.core.crashload import OPTIONS, open_cluster
 from tests.core.helpers import census, fetch, index_keys, md5
 
-_KILLS = int(os.environ.get("RGW_TEST_CRASHES", "30"))
+_KILLS = int(os.environ.get("RGW_TEST_CRASHES", "100"))
 _ROOT = Path(__file__).parents[2]
 
 
