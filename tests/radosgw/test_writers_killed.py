@@ -32,7 +32,8 @@ from tests.radosgw.writers import GONE, History, Writer
 
 SECONDS = float(os.environ.get("RGW_TEST_CONTENTION_SECONDS", "20"))
 KILL_EVERY = 5.0
-LEASE = ["rgw_intent_lease=1", "rgw_op_timeout=5"]  # a gateway that is killed counts as dead 7 s later
+# A gateway that is killed counts as dead 7 s later, and its locks on garbage queues end 8 s after they were taken (by default an hour).
+LEASE = ["rgw_gc_processor_max_time=8", "rgw_intent_lease=1", "rgw_op_timeout=5"]
 
 
 # What a writer may be told besides the common codes: radosgw alone has this one, for errors that have no name of their own.
