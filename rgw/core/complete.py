@@ -298,17 +298,16 @@ async def _was_replaced(gw: Gateway, upload: Upload, parts: list[Part]) -> bool:
     """Whether the upload's object stood already and is gone again: its tails then are garbage, and a second head would lose them."""
     if any(entry.tag.rstrip("\0") == upload.upload_id for entry in await gw.gc.list(include_all=True)):
         return True
-    ioctx, gone = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement)), False
+    ioctx = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement))
 
-    async def look(part: Part) -> None:
-        nonlocal gone
+    async def gone(part: Part) -> bool:
         try:
             await ioctx.read(upload.part_oid(part.prefix(upload), part.number), ReadOp().stat())
         except store_errors.NotFound:
-            gone = True
+            return True
+        return False
 
-    await each([part for part in parts if part.size], look, _LOOKS)
-    return gone
+    return any(await each([part for part in parts if part.size], gone, _LOOKS))
 
 
 async def _values(upload: Upload, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
