@@ -14,7 +14,7 @@ from rgw.core import null_notes
 from rgw.core.index_repair import TAG_TIMEOUT, is_doubtful, settled
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
-from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_DELETE_MARKER, ClsObjKey, DirEntry, DirHeader
+from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_DELETE_MARKER, FLAG_VER, ClsObjKey, DirEntry, DirHeader
 from rgw.formats.listed import ListedEntry
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
@@ -81,6 +81,8 @@ class _Shard:
         self.more = reply.truncated
         start = reply.marker if reply.truncated else None
         rows = list(reply.dir.entries.values())
+        if start is not None and request.list_versions:
+            start = self._before_nulls(rows, start)
         page = [entry for entry in rows if (entry.plain or entry.flags == FLAG_COMMON_PREFIX) and not entry.name.startswith("_")]  # mostly all
         doubtful = noted = False
         if len(page) != len(rows):
@@ -105,7 +107,7 @@ class _Shard:
         if start is not None:
             if rows and rows[-1].flags & FLAG_COMMON_PREFIX and start.name == rows[-1].name:
                 start = ClsObjKey(name=start.name + _LAST, instance="")  # else the same prefix would come again
-            if start == self._request.start_obj and not page:
+            if start == self._request.start_obj and not page and self._request.num_entries >= _PAGE:
                 self.more = False  # a marker that does not move would never end
             self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
         if doubtful:
@@ -113,6 +115,19 @@ class _Shard:
         if noted:
             page = await self._without_notes(page, reply.dir.header)
         self.page += page
+
+    def _before_nulls(self, rows: list[ListedEntry], start: ClsObjKey) -> ClsObjKey:
+        """Takes null versions off the end, for they have no id to go on behind: the class would begin again with the newest of the key.
+
+        Where to go on instead, so that the next page begins with them.
+        """
+        if not rows or not _is_null(rows[-1]):
+            return start
+        while rows and _is_null(rows[-1]) and rows[-1].name == start.name:
+            rows.pop()
+        if rows and rows[-1].name == start.name:
+            return ClsObjKey(name=start.name, instance=rows[-1].instance)
+        return self._request.start_obj if self._request.start_obj.name == start.name and not rows else ClsObjKey(name=start.name, instance="")
 
     async def _settled(self, page: list[ListedEntry], header: DirHeader) -> list[ListedEntry]:
         """The page with what the heads say of entries that are not sure."""
@@ -295,6 +310,11 @@ class Listings:
         if result.entries:
             result.next_marker = result.entries[-1].name
         return result
+
+
+def _is_null(entry: ListedEntry) -> bool:
+    """Whether it is a null version, or the delete marker in its place, at its place in the order of listings."""
+    return not entry.instance and bool(entry.flags & FLAG_VER)
 
 
 async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry]:

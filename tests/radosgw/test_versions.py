@@ -23,8 +23,11 @@ MIB = 1 << 20
 
 def versions(client, bucket):
     """Every version and marker: (key, version, latest, marker, size, ETag, owner)."""
-    found = []
+    found, markers = [], set()
     for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 3}):
+        marker = (page["KeyMarker"], page.get("VersionIdMarker", ""))
+        assert marker not in markers, f"the listing begins again at {marker}: {found[-12:]}"
+        markers.add(marker)
         for row in page.get("Versions", []):
             found.append((row["Key"], row["VersionId"], row["IsLatest"], False, row["Size"], row["ETag"], row["Owner"]["ID"]))
         for row in page.get("DeleteMarkers", []):
