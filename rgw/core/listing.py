@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from bisect import bisect_right
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ _EFBIG = -27          # bucket_list: nothing visible in the window
 _PAGE = 1000          # the most entries that the class returns
 _RETRIES = 8
 _NAME = attrgetter("name")
+_NULL = re.compile(r"null(?:\.([0-9]{1,20}))?")  # the marker of a null version, with its epoch
 
 
 @dataclass(slots=True)
@@ -81,6 +83,8 @@ class _Shard:
         self.more = reply.truncated
         start = reply.marker if reply.truncated else None
         rows = list(reply.dir.entries.values())
+        if request.list_versions:  # less null versions that a radosgw's suggestion entered a second time, at the plain key (rgw.core.null_notes)
+            rows = [entry for place, entry in reply.dir.entries.items() if place != entry.name or not _is_null(entry)]
         if start is not None and request.list_versions:
             start = self._before_nulls(rows, start)
         page = [entry for entry in rows if (entry.plain or entry.flags == FLAG_COMMON_PREFIX) and not entry.name.startswith("_")]  # mostly all
@@ -185,7 +189,8 @@ class Listings:
     ) -> Listing:
         """All versions and delete markers, newest first within a key. ``entry.instance`` is empty for the null version.
 
-        ``version_marker`` (``null`` for the null version) is a version of ``key_marker`` to go on behind.
+        ``version_marker`` is a version of ``key_marker`` to go on behind: ``null`` for the null version, or ``null.N`` for the one of epoch
+        N, with which a listing goes on where it was though the null version was replaced meanwhile, or stands there twice.
         """
         return await self._retrying(bucket, lambda: self._ordered(bucket, prefix, delimiter, key_marker, version_marker, max_keys))
 
@@ -241,11 +246,11 @@ class Listings:
         # The class looks for the delimiter in escaped names, where a leading "_" is doubled; such delimiters are found here instead.
         in_class = delimiter if not (delimiter.startswith("_") and not prefix) and version is None else ""
         start, instance = _escape(marker), None if version is None else ""
-        skipping = False  # versions of the marker's key, up to and with the null version
+        passing, null_epoch = False, None  # by versions of the marker's key, up to and with the null version
         if delimiter and marker and _rolled(marker, prefix, delimiter) == marker:
             start += _LAST
-        elif version == "null":
-            skipping = True  # the null version has no id to start behind
+        elif version is not None and (null := _NULL.fullmatch(version)):
+            passing, null_epoch = True, int(null[1]) if null[1] else None
         elif version:
             instance = version
         elif version is not None and marker:
@@ -253,8 +258,9 @@ class Listings:
         shards = self._shards(bucket, _escape(prefix), in_class, start, instance, max_keys + 1, hide=True)
         room, last_prefix = max_keys, None
         while batch := await _next_batch(shards, room + 1):
-            while skipping and batch and batch[0].name == marker:
-                skipping = bool(batch.pop(0).instance)
+            if passing:
+                passed, passing = _behind_null(batch, marker, null_epoch)
+                batch = batch[passed:]
             if not delimiter:
                 result.entries += batch[:room]
                 result.truncated = len(batch) > room
@@ -280,7 +286,7 @@ class Listings:
         last = result.entries[-1] if result.entries else None
         if last is not None and (last_prefix is None or last.name > last_prefix):
             result.next_marker = last.name
-            result.next_version_marker = "" if version is None else last.instance or "null"
+            result.next_version_marker = "" if version is None else last.instance or _null_marker(last)
         elif last_prefix is not None:
             result.next_marker = last_prefix
         return result
@@ -315,6 +321,23 @@ class Listings:
 def _is_null(entry: ListedEntry) -> bool:
     """Whether it is a null version, or the delete marker in its place, at its place in the order of listings."""
     return not entry.instance and bool(entry.flags & FLAG_VER)
+
+
+def _null_marker(entry: ListedEntry) -> str:
+    return f"null.{entry.full().versioned_epoch}" if entry.flags & FLAG_VER else "null"
+
+
+def _behind_null(rows: list[ListedEntry], key: str, epoch: int | None) -> tuple[int, bool]:
+    """How many rows a listing passes by that goes on behind the key's null version of that epoch, or any; and whether it is not behind it then."""
+    for number, row in enumerate(rows):
+        if row.name != key:
+            return number, False
+        if epoch is None:
+            if not row.instance:
+                return number + 1, False
+        elif (own := row.full().versioned_epoch) <= epoch:
+            return number + (own == epoch and not row.instance), False
+    return len(rows), True
 
 
 async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry]:
