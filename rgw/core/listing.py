@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from bisect import bisect_right
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from rgw.core import null_notes
 from rgw.core.index_repair import TAG_TIMEOUT, is_doubtful, settled
+from rgw.core.null_places import is_null, less_misplaced
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
-from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_DELETE_MARKER, FLAG_VER, ClsObjKey, DirEntry, DirHeader
+from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_DELETE_MARKER, ClsObjKey, DirEntry, DirHeader
 from rgw.formats.listed import ListedEntry
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
@@ -31,7 +31,6 @@ _EFBIG = -27          # bucket_list: nothing visible in the window
 _PAGE = 1000          # the most entries that the class returns
 _RETRIES = 8
 _NAME = attrgetter("name")
-_NULL = re.compile(r"null(?:\.([0-9]{1,20}))?")  # the marker of a null version, with its epoch
 
 
 @dataclass(slots=True)
@@ -83,10 +82,11 @@ class _Shard:
         self.more = reply.truncated
         start = reply.marker if reply.truncated else None
         rows = list(reply.dir.entries.values())
-        if request.list_versions:  # less null versions that a radosgw's suggestion entered a second time, at the plain key (rgw.core.null_notes)
-            rows = [entry for place, entry in reply.dir.entries.items() if place != entry.name or not _is_null(entry)]
-        if start is not None and request.list_versions:
-            start = self._before_nulls(rows, start)
+        if request.list_versions:
+            if start is not None:
+                start = self._before_nulls(rows, start)
+            if any(is_null(entry) for entry in rows):
+                rows = await less_misplaced(self._bucket, self._oid, dict(zip(reply.dir.entries, rows, strict=False)))
         page = [entry for entry in rows if (entry.plain or entry.flags == FLAG_COMMON_PREFIX) and not entry.name.startswith("_")]  # mostly all
         doubtful = noted = False
         if len(page) != len(rows):
@@ -125,9 +125,9 @@ class _Shard:
 
         Where to go on instead, so that the next page begins with them.
         """
-        if not rows or not _is_null(rows[-1]):
+        if not rows or not is_null(rows[-1]):
             return start
-        while rows and _is_null(rows[-1]) and rows[-1].name == start.name:
+        while rows and is_null(rows[-1]) and rows[-1].name == start.name:
             rows.pop()
         if rows and rows[-1].name == start.name:
             return ClsObjKey(name=start.name, instance=rows[-1].instance)
@@ -189,8 +189,7 @@ class Listings:
     ) -> Listing:
         """All versions and delete markers, newest first within a key. ``entry.instance`` is empty for the null version.
 
-        ``version_marker`` is a version of ``key_marker`` to go on behind: ``null`` for the null version, or ``null.N`` for the one of epoch
-        N, with which a listing goes on where it was though the null version was replaced meanwhile, or stands there twice.
+        ``version_marker`` (``null`` for the null version) is a version of ``key_marker`` to go on behind.
         """
         return await self._retrying(bucket, lambda: self._ordered(bucket, prefix, delimiter, key_marker, version_marker, max_keys))
 
@@ -246,11 +245,11 @@ class Listings:
         # The class looks for the delimiter in escaped names, where a leading "_" is doubled; such delimiters are found here instead.
         in_class = delimiter if not (delimiter.startswith("_") and not prefix) and version is None else ""
         start, instance = _escape(marker), None if version is None else ""
-        passing, null_epoch = False, None  # by versions of the marker's key, up to and with the null version
+        skipping = False  # versions of the marker's key, up to and with the null version
         if delimiter and marker and _rolled(marker, prefix, delimiter) == marker:
             start += _LAST
-        elif version is not None and (null := _NULL.fullmatch(version)):
-            passing, null_epoch = True, int(null[1]) if null[1] else None
+        elif version == "null":
+            skipping = True  # the null version has no id to start behind
         elif version:
             instance = version
         elif version is not None and marker:
@@ -258,9 +257,8 @@ class Listings:
         shards = self._shards(bucket, _escape(prefix), in_class, start, instance, max_keys + 1, hide=True)
         room, last_prefix = max_keys, None
         while batch := await _next_batch(shards, room + 1):
-            if passing:
-                passed, passing = _behind_null(batch, marker, null_epoch)
-                batch = batch[passed:]
+            while skipping and batch and batch[0].name == marker:
+                skipping = bool(batch.pop(0).instance)
             if not delimiter:
                 result.entries += batch[:room]
                 result.truncated = len(batch) > room
@@ -286,7 +284,7 @@ class Listings:
         last = result.entries[-1] if result.entries else None
         if last is not None and (last_prefix is None or last.name > last_prefix):
             result.next_marker = last.name
-            result.next_version_marker = "" if version is None else last.instance or _null_marker(last)
+            result.next_version_marker = "" if version is None else last.instance or "null"
         elif last_prefix is not None:
             result.next_marker = last_prefix
         return result
@@ -316,28 +314,6 @@ class Listings:
         if result.entries:
             result.next_marker = result.entries[-1].name
         return result
-
-
-def _is_null(entry: ListedEntry) -> bool:
-    """Whether it is a null version, or the delete marker in its place, at its place in the order of listings."""
-    return not entry.instance and bool(entry.flags & FLAG_VER)
-
-
-def _null_marker(entry: ListedEntry) -> str:
-    return f"null.{entry.full().versioned_epoch}" if entry.flags & FLAG_VER else "null"
-
-
-def _behind_null(rows: list[ListedEntry], key: str, epoch: int | None) -> tuple[int, bool]:
-    """How many rows a listing passes by that goes on behind the key's null version of that epoch, or any; and whether it is not behind it then."""
-    for number, row in enumerate(rows):
-        if row.name != key:
-            return number, False
-        if epoch is None:
-            if not row.instance:
-                return number + 1, False
-        elif (own := row.full().versioned_epoch) <= epoch:
-            return number + (own == epoch and not row.instance), False
-    return len(rows), True
 
 
 async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry]:

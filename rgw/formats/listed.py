@@ -43,6 +43,10 @@ class ListedEntry(NamedTuple):
         """Whether it is what a read of its key finds: the current version, or an object that has none since it is older than versioning."""
         return bool(self.flags & FLAG_CURRENT) or not self.flags & FLAG_VER
 
+    def raw(self) -> bytes:
+        """The entry as it is stored."""
+        return self.data[self.at:self.at + 6 + _U32(self.data, self.at + 2)[0]]
+
     def full(self) -> DirEntry:
         return DirEntry.decode_from(self.data, self.at)[0]
 
@@ -152,11 +156,7 @@ def _decode(buf: bytes, pos: int, end: int) -> tuple[dict[str, ListedEntry], int
 
 
 def _encode(out: bytearray, entries: dict[str, ListedEntry]) -> None:
-    parts = []
-    for key, entry in entries.items():
-        stop = entry.at + 6 + _U32(entry.data, entry.at + 2)[0]
-        parts.append((key.encode("utf-8", "surrogateescape"), entry.data[entry.at:stop]))
-    out += _map(sorted(parts))
+    out += _map(sorted((key.encode("utf-8", "surrogateescape"), entry.raw()) for key, entry in entries.items()))
 
 
 def _map(items: Iterable[tuple[bytes, bytes]]) -> bytes:
