@@ -81,6 +81,7 @@ class CephCluster:
             "fsid": fsid, "mon host": mon, "keyring": self.keyring, "public network": "127.0.0.0/8", "ms bind ipv6": "false",
             "auth allow insecure global id reclaim": "false", "mon allow pool size one": "true", "mon warn on pool no redundancy": "false",
             "mon allow pool delete": "true", "mon data avail crit": 1, "mon max pg per osd": 1000,
+            "paxos propose interval": 0.05,  # one second by default, for each pool that is made
             "osd pool default size": 1, "osd pool default min size": 1, "osd pool default pg num": 4,
             "osd pool default pg autoscale mode": "off",
             "osd crush chooseleaf type": 0, "osd objectstore": "memstore", "osd fast shutdown": "false",  # a memstore saves when it is unmounted
