@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import contextlib
 import os
 import shutil
 import signal
@@ -19,6 +21,12 @@ from pathlib import Path
 
 import pytest
 
+from rgw.core.parallel import each
+from rgw.store.errors import NotFound
+from rgw.store.interface import ALL_NAMESPACES, IoCtx, ObjectName, WriteOp
+
+EMPTIED = ("default.rgw.buckets.data", "default.rgw.buckets.index", "default.rgw.buckets.non-ec", "default.rgw.meta")  # after each module
+_running: list[CephCluster] = []
 BINARIES = ("ceph", "ceph-mon", "ceph-mgr", "ceph-osd", "ceph-authtool", "monmaptool")
 
 
@@ -193,10 +201,39 @@ def ceph_cluster() -> Iterator[CephCluster]:
     atexit.register(cluster.stop)
     try:
         cluster.start()
+        _running.append(cluster)
         yield cluster
     finally:
+        _running.clear()
         cluster.stop()
         atexit.unregister(cluster.stop)
+
+
+async def _empty(conf: Path) -> None:
+    from rgw.store.librados import connect
+
+    cluster = await connect(str(conf), "client.admin")
+    for pool in set(await cluster.list_pools()) & set(EMPTIED):
+        found = [name async for name in (await cluster.open_pool(pool, ALL_NAMESPACES)).list_objects()]
+        spaces = {namespace: await cluster.open_pool(pool, namespace) for namespace in {name.namespace for name in found}}
+
+        async def remove(name: ObjectName, spaces: dict[str, IoCtx] = spaces) -> None:
+            with contextlib.suppress(NotFound):
+                await spaces[name.namespace].write(name.name, WriteOp().remove(), name.locator)
+
+        await each(found, remove, 64)
+    await cluster.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def emptied() -> Iterator[None]:
+    """Takes users, buckets and objects out of the cluster after each module: searches through whole pools find what few tests left.
+
+    Queues, the zone and gateways that run are left alone.
+    """
+    yield
+    if _running:
+        asyncio.run(_empty(_running[0].conf))
 
 
 @pytest.fixture(scope="session")

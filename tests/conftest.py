@@ -28,7 +28,7 @@ def _import_ceph_fixture() -> None:
     """Takes over the session fixture that starts a Ceph cluster, where Ceph is installed."""
     if not missing_ceph() and importlib.util.find_spec("tests.cephcluster"):
         module = importlib.import_module("tests.cephcluster")
-        globals().update(ceph_cluster=module.ceph_cluster, ceph_conf=module.ceph_conf)
+        globals().update(ceph_cluster=module.ceph_cluster, ceph_conf=module.ceph_conf, emptied=module.emptied)
 
 
 _import_ceph_fixture()
