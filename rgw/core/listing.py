@@ -57,12 +57,16 @@ class _Shard:
         self._oid = oid
         self._request = request
         self._hide = hide_namespaces
+        self._least = gateway.options.rgw_list_bucket_min_readahead
+        self._whole = True  # pages come about as large as they are asked for
         self.more = True  # to be fetched
         self.page: list[ListedEntry] = []
 
     async def fill(self, least: int = 1) -> None:
         """Fetches a page if fewer than ``least`` entries are left; and more until there is a next entry, if there is any."""
         if len(self.page) < least and self.more:
+            if self._whole and least > 1:
+                self._request = replace(self._request, num_entries=_enough(least - len(self.page), self._least))
             await self._fetch()
         while not self.page and self.more:
             await self._fetch()
@@ -82,6 +86,11 @@ class _Shard:
         self.more = reply.truncated
         start = reply.marker if reply.truncated else None
         rows = list(reply.dir.entries.values())
+        size = min(max(self._request.num_entries, 8) * 2, _PAGE)
+        if 2 * len(rows) < request.num_entries:
+            self._whole = False
+            if request.delimiter and rows:  # to find a prefix, the class reads as many entries as are asked for, though one would do
+                size = self._least
         if request.list_versions:
             if start is not None:
                 start = self._before_nulls(rows, start)
@@ -113,7 +122,7 @@ class _Shard:
                 start = ClsObjKey(name=start.name + _LAST, instance="")  # else the same prefix would come again
             if start == self._request.start_obj and not page and self._request.num_entries >= _PAGE:
                 self.more = False  # a marker that does not move would never end
-            self._request = replace(self._request, start_obj=start, num_entries=min(max(self._request.num_entries, 8) * 2, _PAGE))
+            self._request = replace(self._request, start_obj=start, num_entries=size)
         if doubtful:
             page = await self._settled(page, reply.dir.header)
         if noted:
@@ -230,8 +239,7 @@ class Listings:
     ) -> list[_Shard]:
         """Streams of all shards, for index names. Each is asked for its share of ``wanted``, and some more against chance."""
         oids = bucket.index.shards()
-        share = wanted / len(oids)
-        count = min(max(math.ceil(share + 2 * math.sqrt(share)) + 1, self._gateway.options.rgw_list_bucket_min_readahead), _PAGE)
+        count = _enough(wanted / len(oids), self._gateway.options.rgw_list_bucket_min_readahead)
         request = cls_rgw.ListOp(
             num_entries=count, filter_prefix=prefix, start_obj=ClsObjKey(name=marker, instance=version or ""),
             list_versions=version is not None, delimiter=delimiter,
@@ -256,7 +264,12 @@ class Listings:
             start += "\0" + _LAST  # behind all versions of the key
         shards = self._shards(bucket, _escape(prefix), in_class, start, instance, max_keys + 1, hide=True)
         room, last_prefix = max_keys, None
-        while batch := await _next_batch(shards, room + 1):
+        wanted, taken = room + 1, 0  # entries
+        while batch := await _next_batch(shards, wanted):
+            taken += len(batch)
+            if in_class:  # a prefix comes from each shard that has it
+                batch = list({entry.name: entry for entry in batch}.values())
+            batch.sort(key=_NAME)  # runs in order, which costs little
             while skipping and batch and batch[0].name == marker:
                 skipping = bool(batch.pop(0).instance)
             if not delimiter:
@@ -281,6 +294,7 @@ class Listings:
             if last_prefix is not None and not in_class:  # the class skips by itself
                 for shard in shards:
                     shard.skip_behind(last_prefix)
+            wanted = math.ceil((room + 1) * taken / max(max_keys - room, 1)) if in_class else room + 1
         last = result.entries[-1] if result.entries else None
         if last is not None and (last_prefix is None or last.name > last_prefix):
             result.next_marker = last.name
@@ -317,7 +331,7 @@ class Listings:
 
 
 async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry]:
-    """The next entries of all shards by name; none at the end. Entries of equal name keep the order of their shard.
+    """The next entries of all shards, shard by shard; none at the end. What follows them comes behind all of them by name.
 
     Shards that hold less than their share of ``wanted`` are read together.
     """
@@ -325,16 +339,19 @@ async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry
     await asyncio.gather(*[shard.fill(least) for shard in shards if len(shard.page) < least and shard.more])
     # What lies behind the end of a page that is not the shard's last must wait for the next one.
     last = min((shard.page[-1].name for shard in shards if shard.more), default=None)
-    batch = [entry for shard in shards for entry in shard.take(last)]
-    batch.sort(key=_NAME)  # runs in order, which costs little
-    return batch
+    return [entry for shard in shards for entry in shard.take(last)]
 
 
 async def _merge(shards: list[_Shard]) -> AsyncIterator[ListedEntry]:
     """The entries of all shards by name."""
     while batch := await _next_batch(shards):
-        for entry in batch:
+        for entry in sorted(batch, key=_NAME):
             yield entry
+
+
+def _enough(share: float, least: int) -> int:
+    """How many entries to ask of a shard that is to have ``share`` of those wanted: some more against chance."""
+    return min(max(math.ceil(share + 2.5 * math.sqrt(share)) + 1, least), _PAGE)
 
 
 def _escape(text: str) -> str:

@@ -156,7 +156,7 @@ async def test_the_first_page_does_not_grow_with_the_bucket(sharded, asked):
         page = await gateway.listing.objects(bucket, max_keys=500)
         assert len(page.entries) == 500 and page.truncated
         costs.append((len(asked), sum(asked)))
-    for calls, entries in costs:  # one call of each shard, a second one of the few that hold more than their share, which asks for twice as many
+    for calls, entries in costs:  # one call of each shard, a second one of the few that hold more than their share, which asks for what is missing
         assert bucket.num_shards <= calls <= bucket.num_shards * 1.5
         assert entries <= 2 * max(500 * 1.5, bucket.num_shards * 16)
 
@@ -173,3 +173,18 @@ async def test_common_prefixes_are_skipped_over(sharded, asked, versions, delimi
         assert page.common_prefixes == [f"{folder}{delimiter}" for folder in "abcd"] and [entry.name for entry in page.entries] == ["last"]
         # 8 of each shard; where we roll up, as often as there are prefixes, and each time twice as many
         assert sum(asked) <= (1 if delimiter == "/" and not versions else 1 + 2 + 4 + 8 + 16) * bucket.num_shards * 8
+
+
+async def test_common_prefixes_are_asked_for_by_the_number_that_shards_share(sharded, asked):
+    """Small ones, of which each comes from many shards, in few rounds; and of large ones no more is looked through than a few entries."""
+    gateway, bucket = sharded
+    await fill(bucket, (f"small/{folder:03}/{i:02}" for folder in range(300) for i in range(40)))
+    asked.clear()
+    page = await gateway.listing.objects(bucket, "small/", delimiter="/", max_keys=200)
+    assert page.common_prefixes == [f"small/{folder:03}/" for folder in range(200)] and page.truncated
+    assert len(asked) <= 3 * bucket.num_shards and sum(asked) <= 300 * bucket.num_shards
+    await fill(bucket, (f"large/{folder:02}/{i:05}" for folder in range(10) for i in range(40 * bucket.num_shards)))
+    asked.clear()
+    page = await gateway.listing.objects(bucket, "large/", delimiter="/", max_keys=50 * bucket.num_shards)
+    assert page.common_prefixes == [f"large/{folder:02}/" for folder in range(10)] and not page.truncated
+    assert sum(asked[bucket.num_shards:]) <= 8 * bucket.num_shards  # behind the first page, which holds 8 of the 10
