@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import pytest
 from botocore.exceptions import ClientError
@@ -40,14 +41,26 @@ LEASE = ["rgw_gc_processor_max_time=8", "rgw_intent_lease=1", "rgw_op_timeout=5"
 _CODES = {"ours": (), "radosgw": ("UnknownError",)}
 
 
-async def _heal(pair, name: str) -> None:
+@dataclass
+class _Fight:
+    """What writers of both gateways do to the keys of a bucket, whose versioning has this ``status``."""
+
+    keys: list[str]
+    status: str = ""
+    writers: int = 4  # through each gateway
+    bucket: str = field(default_factory=lambda: f"w{secrets.token_hex(4)}")
+    history: History = field(default_factory=History)
+
+
+async def _heal(pair, buckets: list[str]) -> None:
     """What time does by itself: operations left pending count as dead at once, and what a killed gateway had begun is undone."""
     cluster = await connect(str(pair.cluster.conf), "client.admin")
     gateway = await Gateway.open(cluster, Options(dict(option.split("=") for option in LEASE)))
     try:
-        bucket = await gateway.buckets.get(name)
-        for oid in bucket.index.shards():
-            await bucket.index.ioctx.write(oid, WriteOp().call(classes.BUCKET_SET_TAG_TIMEOUT(TagTimeoutOp(tag_timeout=1))))
+        for name in buckets:
+            bucket = await gateway.buckets.get(name)
+            for oid in bucket.index.shards():
+                await bucket.index.ioctx.write(oid, WriteOp().call(classes.BUCKET_SET_TAG_TIMEOUT(TagTimeoutOp(tag_timeout=1))))
         await asyncio.sleep(8)
         await gateway.recovery.run()
         await gateway.gc.process(include_all=True)
@@ -59,33 +72,36 @@ async def _heal(pair, name: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("victim", ["ours", "radosgw"])
 def test_writers_while_a_gateway_is_killed(pair, victim):
-    with _fought(pair, victim, [f"{'_' if n % 7 == 0 else ''}k{n}" for n in range(50)]) as (uid, name, history, names, ends):
-        _examine(pair, uid, name, victim, history, names, ends)
+    fight = _Fight([f"{'_' if n % 7 == 0 else ''}k{n}" for n in range(50)])
+    with _fought(pair, victim, fight) as (uid, ends):
+        _examine(pair, uid, fight.bucket, victim, fight.history, fight.keys, ends)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("victim", ["ours", "radosgw"])
 def test_writers_of_versions_while_a_gateway_is_killed(pair, victim):
-    with _fought(pair, victim, [f"{'_' if n % 7 == 0 else ''}k{n}" for n in range(20)], versioned=True) as (uid, name, history, names, ends):
-        _examine_versions(pair, name, victim, history, names, ends)
+    """Where versioning is suspended nothing is removed, for radosgw alone loses null versions that are written while others are removed."""
+    fights = [_Fight([f"{'_' if n % 7 == 0 else ''}k{n}" for n in range(20)], "Enabled", 3), _Fight([f"k{n}" for n in range(8)], "Suspended", 2)]
+    with _fought(pair, victim, *fights) as (_, ends):
+        asyncio.run(_heal(pair, [fight.bucket for fight in fights]))
+        for fight in fights:
+            _examine_versions(pair, fight.bucket, victim, fight.history, fight.keys, ends)
 
 
 @contextmanager
-def _fought(pair, victim, names, *, versioned=False):
-    """A bucket after writers of both gateways fought over its keys: the user, its name, the history, the keys, and a client of each."""
-    uid, name = f"w{secrets.token_hex(4)}", f"w{secrets.token_hex(4)}"
+def _fought(pair, victim, *fights):
+    """Afterwards, with the user and a client of each gateway."""
+    uid = f"w{secrets.token_hex(4)}"
     key = pair.radosgw_admin("user", "create", "--uid", uid, "--display-name", "Writers")["keys"][0]
     ours = Ours(pair.cluster, LEASE)
     ours.start()
     ends = {"ours": (ours.endpoint, key["access_key"], key["secret_key"]), "radosgw": (pair.theirs, key["access_key"], key["secret_key"])}
     try:
-        client(*ends["radosgw"]).create_bucket(Bucket=name)
-        history, stop = History(), threading.Event()
-        if versioned:
-            _write_nulls([client(*end) for end in ends.values()], name, names[::2], history)
-            client(*ends["radosgw"]).put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-        writers = [Writer(client(*end), name, names, history, stop, seed, _CODES[side])
-                   for seed, (side, end) in enumerate(list(ends.items()) * 4)]
+        stop, writers = threading.Event(), []
+        for fight in fights:
+            _prepare(fight, [client(*end) for end in ends.values()])
+            writers += [Writer(client(*end), fight.bucket, fight.keys, fight.history, stop, seed, _CODES[side], deletes=fight.status != "Suspended")
+                        for seed, (side, end) in enumerate(list(ends.items()) * fight.writers)]
         for writer in writers:
             writer.start()
         ending, kills = time.monotonic() + SECONDS / 2, 0
@@ -101,27 +117,40 @@ def _fought(pair, victim, names, *, versioned=False):
         stop.set()
         for writer in writers:
             writer.join(60)
-        acknowledged = sum(write.ended < float("inf") for write in history.writes)
-        print(f"{kills} kills of {victim}, {acknowledged} of {len(history.writes)} writes acknowledged")
-        assert history.errors == [] and acknowledged > 10 and all(writer.done for writer in writers)
-        yield uid, name, history, names, {side: client(*end) for side, end in ends.items()}
+        assert all(writer.done for writer in writers)
+        for fight in fights:
+            acknowledged = sum(write.ended < float("inf") for write in fight.history.writes)
+            print(f"{kills} kills of {victim}, {acknowledged} of {len(fight.history.writes)} writes acknowledged")
+            assert fight.history.errors == [] and acknowledged > 10
+        yield uid, {side: client(*end) for side, end in ends.items()}
     finally:
         ours.stop()
 
 
-def _write_nulls(ends: list, name: str, keys: list[str], history: History) -> None:
+def _prepare(fight: _Fight, ends: list) -> None:
     """Objects from before versioning, by each gateway in turn: versions called null, which are removed like others.
 
-    Versioning is not suspended here: radosgw alone loses null versions that are written while others are removed, and lists one twice that
-    a gateway had begun to write when it died.
+    Where versioning is suspended there are other versions too, and the null versions are written again.
     """
+    ends[1].create_bucket(Bucket=fight.bucket)
+    if not fight.status:
+        return
+    suspended = fight.status == "Suspended"
+    _write_each(fight, fight.keys[::2], ends, None if suspended else "null")
+    ends[1].put_bucket_versioning(Bucket=fight.bucket, VersioningConfiguration={"Status": "Enabled"})
+    if suspended:
+        _write_each(fight, fight.keys[::3], ends, None)
+        ends[1].put_bucket_versioning(Bucket=fight.bucket, VersioningConfiguration={"Status": "Suspended"})
+
+
+def _write_each(fight: _Fight, keys: list[str], ends: list, version: str | None) -> None:
     for number, key in enumerate(keys):
         body = b"%d" % number
         content = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        history.by_etag[content] = content
-        write = history.begin(key, "put", content)
-        ends[number % len(ends)].put_object(Bucket=name, Key=key, Body=body)
-        write.version, write.ended = "null", time.monotonic()
+        fight.history.by_etag[content] = content
+        write = fight.history.begin(key, "put", content)
+        write.version = ends[number % len(ends)].put_object(Bucket=fight.bucket, Key=key, Body=body).get("VersionId", version)
+        write.ended = time.monotonic()
 
 
 def _content(end, **place) -> str:
@@ -133,7 +162,6 @@ def _content(end, **place) -> str:
 
 
 def _examine_versions(pair, name, victim, history, names, ends) -> None:
-    asyncio.run(_heal(pair, name))
     for end in ends.values():
         for key in names:  # reading a key settles what was announced on it
             _content(end, Bucket=name, Key=key)
@@ -182,7 +210,7 @@ def _examine(pair, uid, name, victim, history, names, ends) -> None:
             ends["ours"].abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
         except ClientError as error:  # a radosgw that died in Complete leaves its lock for ten minutes
             assert error.response["Error"]["Code"] in ("NoSuchUpload", *(["OperationAborted"] if victim == "radosgw" else []))
-    asyncio.run(_heal(pair, name))
+    asyncio.run(_heal(pair, [name]))
     for end in ends.values():  # a listing settles what is pending; radosgw's suggestions to the index are not awaited
         tools.listed(end, name)
     time.sleep(1)

@@ -73,21 +73,23 @@ class History:
 
 
 class Writer(threading.Thread):
-    """Puts, uploads in parts, copies and deletes through one gateway until it is told to stop."""
+    """Puts, uploads in parts, copies and, if it ``deletes``, deletes through one gateway until it is told to stop."""
 
     def __init__(self, client: Any, bucket: str, keys: list[str], history: History, stop: threading.Event, seed: int,
-                 codes: tuple[str, ...] = ()) -> None:
+                 codes: tuple[str, ...] = (), *, deletes: bool = True) -> None:
         super().__init__(daemon=True)
         self._client, self._bucket, self._keys, self._history, self._halt = client, bucket, keys, history, stop
         self._chance = random.Random(seed)
         self._codes = ("NoSuchKey", "NoSuchUpload", "404", "OperationAborted", "ServiceUnavailable", "SlowDown", *codes)
+        self._works = [self._put, self._put, self._put, self._copy, self._copy, self._multipart]
+        if deletes:
+            self._works += [self._remove, self._remove_version]
         self.done = 0
 
     def run(self) -> None:
-        works = [self._put, self._put, self._put, self._copy, self._copy, self._multipart, self._remove, self._remove_version]
         while not self._halt.is_set():
             try:
-                self._chance.choice(works)(self._chance.choice(self._keys))
+                self._chance.choice(self._works)(self._chance.choice(self._keys))
                 self.done += 1
             except ClientError as error:
                 code = error.response["Error"]["Code"]
@@ -95,6 +97,11 @@ class Writer(threading.Thread):
                     self._history.errors.append(f"{error.operation_name}: {code}")
             except BotoCoreError:  # the gateway is being killed or is not back yet
                 self._halt.wait(0.1)
+
+    def _version(self, reply: Any) -> str | None:
+        """The id of a version that stays; the null version is written again and again."""
+        version = reply.get("VersionId")
+        return None if version == "null" else version
 
     def _body(self) -> bytes:
         size = self._chance.choice([0, 100, 64 * KIB, 64 * KIB, 4 * MIB + 1, 5 * MIB])
@@ -106,7 +113,7 @@ class Writer(threading.Thread):
         with self._history.lock:
             self._history.by_etag[content] = content
         write = self._history.begin(key, "put", content)
-        write.version = self._client.put_object(Bucket=self._bucket, Key=key, Body=body).get("VersionId")
+        write.version = self._version(self._client.put_object(Bucket=self._bucket, Key=key, Body=body))
         write.ended = time.monotonic()
 
     def _multipart(self, key: str) -> None:
@@ -119,7 +126,7 @@ class Writer(threading.Thread):
         with self._history.lock:
             self._history.by_etag[etag] = content
         write = self._history.begin(key, "multipart", content)
-        write.version = self._client.complete_multipart_upload(MultipartUpload={"Parts": done}, **place).get("VersionId")
+        write.version = self._version(self._client.complete_multipart_upload(MultipartUpload={"Parts": done}, **place))
         write.ended = time.monotonic()
 
     def _copy(self, key: str) -> None:
@@ -133,7 +140,7 @@ class Writer(threading.Thread):
                     self._history.writes.remove(write)
             raise
         write.content = self._history.by_etag[reply["CopyObjectResult"]["ETag"].strip('"')]
-        write.version = reply.get("VersionId")
+        write.version = self._version(reply)
         write.ended = time.monotonic()
 
     def _remove(self, key: str) -> None:
