@@ -55,6 +55,17 @@ class ListedEntry(NamedTuple):
         return _summary(entry, entry.encode(), 0)
 
 
+@lru_cache(2048)
+def common_prefix(name: str) -> ListedEntry:
+    """The entry that stands for all whose names begin with ``name``; many shards tell of the same ones."""
+    return ListedEntry.of(DirEntry(name=name, flags=FLAG_COMMON_PREFIX))
+
+
+def unversioned(data: bytes) -> bool:
+    """Whether it is seen at once that an encoded entry is of no version and has no flags; False if it takes decoding to know."""
+    return data[0] == _ENTRY_VERSION and data.endswith(_PLAIN_END)
+
+
 def _summary(entry: DirEntry, data: bytes, at: int) -> ListedEntry:
     meta, pending = entry.meta, bool(entry.pending_map)
     plain = entry.exists and not pending and not entry.flags and not entry.instance

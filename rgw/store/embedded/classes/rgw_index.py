@@ -22,7 +22,6 @@ from rgw.formats.cls_rgw import (
     UpdateStatsOp,
 )
 from rgw.formats.index import (
-    FLAG_COMMON_PREFIX,
     FLAG_CURRENT,
     FLAG_DELETE_MARKER,
     FLAG_VER,
@@ -35,7 +34,7 @@ from rgw.formats.index import (
     EntryVer,
     PendingInfo,
 )
-from rgw.formats.listed import ListedEntry, listed
+from rgw.formats.listed import ListedEntry, common_prefix, listed, unversioned
 from rgw.store import classes
 from rgw.store.embedded.classes.entries import (
     add_stats,
@@ -185,7 +184,8 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
     if delimiter and after > prefix and after.endswith(delimiter):
         after = _past(after)
     attempts, more = 0, True
-    entry, rolled_up = None, False
+    entry: ListedEntry | None = None
+    rolled_up = False
     while more and len(found) < request.num_entries and attempts < _ATTEMPTS:
         attempts += 1
         window, more = plain_window(ctx, after, prefix, request.num_entries - len(found))
@@ -195,23 +195,27 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
             if key <= after:
                 continue  # it went under in a common prefix
             after, rolled_up = key, False
-            text = keys.text(key)
-            entry = rows[text] if rows else listed([(key, value)])[text]
-            name = text if entry.plain else keys.split_list_key(key)[0]
-            if entry.flags & FLAG_VER_MARKER or (not request.list_versions and (not _visible(entry) or name == request.start_obj.name)):
-                continue
+            text = name = keys.text(key)
+            entry = rows.get(text)
+            if entry is None and not unversioned(value):
+                entry = listed([(key, value)])[text]
+            if entry is not None and not entry.plain:
+                name = keys.split_list_key(key)[0]
+                if entry.flags & FLAG_VER_MARKER or (not request.list_versions and (not _visible(entry) or name == request.start_obj.name)):
+                    continue
             end = keys.raw(name).find(delimiter, len(prefix)) if delimiter else -1
             if end < 0:
-                found[text] = entry
+                found[text] = entry = entry or listed([(key, value)])[text]
                 continue
             common = keys.text(keys.raw(name)[:end + len(delimiter)])
-            found[common] = ListedEntry.of(DirEntry(name=common, flags=FLAG_COMMON_PREFIX))
+            found[common] = common_prefix(common)
             after, rolled_up = _past(keys.raw(common)), True
     if more and not found:
         raise ClassError(_GO_ON, "nothing to show so far")
-    if more and entry is not None:
-        reply.truncated = True
-        reply.marker = ClsObjKey(name=keys.text(after)) if rolled_up else ClsObjKey(name=entry.name, instance=entry.instance)
+    if more and rolled_up:
+        reply.truncated, reply.marker = True, ClsObjKey(name=keys.text(after))
+    elif more and entry is not None:
+        reply.truncated, reply.marker = True, ClsObjKey(name=entry.name, instance=entry.instance)
     return reply
 
 
