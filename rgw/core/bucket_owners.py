@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rgw.core.buckets import ACL_XATTR, Bucket, entry_oid, instance_oid
+from rgw.core.buckets import ACL_XATTR, Bucket, entry_oid, instance_oid, refuse_newer
 from rgw.core.parallel import each
 from rgw.core.state import ACL
 from rgw.errors import S3Error
@@ -80,6 +80,7 @@ async def unlink(gw: Gateway, name: str, tenant: str, user: UserInfo) -> None:
     bucket = await find(gw, name, tenant)
     if bucket.owner.text() != user.user_id.text():
         raise S3Error("InvalidArgument", f"bucket {name} belongs to {bucket.owner.text()}, not to {user.user_id.text()}")
+    refuse_newer(BucketEntryPoint.decode(bucket.entry.data))
     await unlist(gw, user.user_id, _listed(bucket))
     await _set_entry_point(gw, bucket, bucket.owner, linked=False)
 
@@ -92,6 +93,7 @@ async def link(gw: Gateway, name: str, tenant: str, owner: UserInfo, *, new_name
     bucket = await find(gw, name, tenant)
     if bucket_id and bucket_id != bucket.bucket_id:
         raise S3Error("InvalidArgument", f"bucket {name} has the id {bucket.bucket_id}")
+    refuse_newer(bucket.info, BucketEntryPoint.decode(bucket.entry.data))
     former = bucket.owner
     acl = AccessControlPolicy.private(owner.user_id.text(), owner.display_name)
     target = new_name or bucket.name

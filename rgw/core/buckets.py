@@ -40,6 +40,12 @@ _numbers = itertools.count(1)  # of the process, for gateways may share a store
 _MODIFY_RETRIES = 50
 
 
+def refuse_newer(*records: BucketInfo | BucketEntryPoint) -> None:
+    """S3Error NotImplemented if one of a bucket's records, about to be written again, is of a newer structure."""
+    if any(record.newer for record in records):
+        raise S3Error("NotImplemented", "the bucket was written by a newer release, whose fields a change would drop")
+
+
 @dataclass(slots=True, eq=False)
 class Bucket:
     """A bucket as read. ``version`` is the instance object's; a reshard under way may replace ``info`` in place."""
@@ -376,8 +382,7 @@ class Buckets:
         pool = self._gateway.zone.meta_root
         for attempt in range(_MODIFY_RETRIES):
             info, attrs = BucketInfo.decode(bucket.instance.data), dict(bucket.attrs)
-            if info.newer:
-                raise S3Error("NotImplemented", "the bucket was written by a newer release, whose fields a change would drop")
+            refuse_newer(info)
             change(info, attrs)
             try:
                 await self._gateway.metadata.replace(pool, instance_oid(info.bucket), info.encode(), attrs, bucket.instance)

@@ -7,6 +7,7 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from rgw.core.bucket_owners import unlist
+from rgw.core.buckets import refuse_newer
 from rgw.core.dump import basics
 from rgw.core.dump.user import OPERATIONS, PERMISSIONS, SUBUSER_PERMISSIONS, USER_TYPES, user
 from rgw.core.metadata import SystemObject
@@ -137,7 +138,7 @@ async def put(gw: Gateway, section: str, key: str, document: Json) -> None:
         if section == "user":
             await _put_user(gw, key, data)
         elif section == "bucket":
-            await _put(gw, section, key, lambda old: (_parse_entry_point(data).encode(), old.xattrs if old else {}))
+            await _put(gw, section, key, lambda old: (_parse_entry_point(data, old).encode(), old.xattrs if old else {}))
         elif section == "bucket.instance":
             attrs = {item["key"]: base64.b64decode(item["val"], validate=True) for item in data.get("attrs", [])}
             await _put(gw, section, key, lambda old: (_parse_info(data["bucket_info"], old).encode(), attrs))
@@ -223,15 +224,16 @@ def _parse_bucket(data: Json) -> BucketName:
         Pool.parse(pools.get(name, "")) for name in ("data_pool", "data_extra_pool", "index_pool")))
 
 
-def _parse_entry_point(data: Json) -> BucketEntryPoint:
+def _parse_entry_point(data: Json, old: SystemObject | None) -> BucketEntryPoint:
+    if old is not None:
+        refuse_newer(BucketEntryPoint.decode(old.data))
     return BucketEntryPoint(bucket=_parse_bucket(data["bucket"]), owner=User.parse(data["owner"]), linked=_bit(data.get("linked", True)),
                             creation_time=basics.parse_moment(data["creation_time"]))
 
 
 def _parse_info(data: Json, old: SystemObject | None) -> BucketInfo:
     info = BucketInfo.decode(old.data) if old is not None else BucketInfo(layout=BucketLayout.new(int(data["num_shards"])))
-    if info.newer:
-        raise S3Error("NotImplemented", "the bucket was written by a newer release, whose fields a change would drop")
+    refuse_newer(info)
     if int(data["num_shards"]) != info.layout.num_shards:
         raise S3Error("InvalidArgument", "the number of shards is changed by resharding, not here")
     if _bit(data.get("has_website", False)) != (info.website is not None):

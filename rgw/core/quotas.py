@@ -64,6 +64,8 @@ async def set_global(
 ) -> PeriodConfig:
     """Changes the quota of all users, or of all buckets, that have none of their own; gateways heed it when they start again."""
     config = await load_period_config(gw.cluster)
+    if config.newer:
+        raise S3Error("NotImplemented", "the global quotas were written by a newer release, whose fields a change would drop")
     name = f"{scope}_quota"
     setattr(config, name, changed(getattr(config, name), max_size=max_size, max_objects=max_objects, enabled=enabled))
     await save_period_config(gw.cluster, config)

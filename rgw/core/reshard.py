@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from rgw.core.buckets import Bucket, entry_oid, instance_oid
+from rgw.core.buckets import Bucket, entry_oid, instance_oid, refuse_newer
 from rgw.core.finish import uncancelled
 from rgw.core.index import shard_names
 from rgw.core.metadata import VERSION_XATTR, new_version
@@ -103,8 +103,7 @@ class Resharder:
         if not 1 <= num_shards <= MAX_SHARDS:
             raise S3Error("InvalidArgument", f"a bucket has 1 to {MAX_SHARDS} index shards")
         await self._gw.buckets.reload(bucket)
-        if bucket.info.newer:
-            raise S3Error("NotImplemented", "the bucket was written by a newer release, whose fields a reshard would drop")
+        refuse_newer(bucket.info, BucketEntryPoint.decode(bucket.entry.data))
         if bucket.info.layout.current_index.layout.type != 0:
             raise S3Error("InvalidArgument", "the bucket has no index")
         await self.recover(bucket)

@@ -13,6 +13,7 @@ from rgw.store.interface import Cluster, IoCtx, ReadOp, WriteOp
 
 ROOT_POOL = ".rgw.root"
 STANDARD = "STANDARD"
+DEFAULT = "default"  # the name of the zone, and of the zonegroup, that a gateway makes by itself
 DEFAULT_PLACEMENT = "default-placement"
 _DEFAULT_SHARDS = 11  # of a zonegroup made by 16.2.15
 # the struct versions that this gateway knows (formats page, 3.9); a newer one may mean more than we would see
@@ -146,26 +147,41 @@ async def load_zone(cluster: Cluster, options: Options) -> ZoneConfig:
     """
     if options.rgw_realm:
         raise ZoneError("rgw_realm is set: multisite realms are not supported")
-    if ROOT_POOL in await cluster.list_pools():
+    existing = set(await cluster.list_pools())
+    found_zone = found_group = None
+    if ROOT_POOL in existing:
         root = await cluster.open_pool(ROOT_POOL)
         async for found in root.list_objects():
             if found.name.startswith(_MULTISITE):
                 raise ZoneError(f"the cluster is set up for multisite ({found.name} in {ROOT_POOL}): realms and periods are not supported")
-    else:
+        found_group = await _group(root, options.rgw_zonegroup)  # a gateway that starts now makes it after the zone
+        found_zone = await _zone(root, options.rgw_zone)
+    for missing, kind, name in ((found_zone is None, "zone", options.rgw_zone), (found_group is None, "zonegroup", options.rgw_zonegroup)):
+        if missing and name != DEFAULT:
+            raise ZoneError(f"there is no {kind} {name}")
+    if found_zone is not None and found_group is not None:
+        _check_pair(found_zone, found_group)
+    elif found_group is not None:
+        raise ZoneError(f"zonegroup {found_group.meta.name} is there, but its zone {options.rgw_zone} is not")
+    # nothing was written so far
+    if ROOT_POOL not in existing:
         await cluster.create_pool(ROOT_POOL)
-        root = await cluster.open_pool(ROOT_POOL)
-    params = await _load_or_make_params(root, options.rgw_zone)
-    group = await _load_or_make_group(root, options.rgw_zonegroup, params)
-    if params.meta.id not in group.zones:
-        raise ZoneError(f"zonegroup {group.meta.name} has no zone {params.meta.name}: rgw_zone and rgw_zonegroup do not belong together")
-    if len(group.zones) > 1:
-        raise ZoneError(f"zonegroup {group.meta.name} has {len(group.zones)} zones: multisite is not supported")
+    root = await cluster.open_pool(ROOT_POOL)
+    params = found_zone or await _make_zone(root)
+    group = found_group or await _make_group(root, params)
+    _check_pair(params, group)
     config = ZoneConfig(params, group, await load_period_config(cluster))
-    existing = set(await cluster.list_pools())
     for pool in dict.fromkeys(Pool.parse(text).name for text in config.all_pools()):
         if pool not in existing:
             await cluster.create_pool(pool)
     return config
+
+
+def _check_pair(params: ZoneParams, group: ZoneGroup) -> None:
+    if params.meta.id not in group.zones:
+        raise ZoneError(f"zonegroup {group.meta.name} has no zone {params.meta.name}: rgw_zone and rgw_zonegroup do not belong together")
+    if len(group.zones) > 1:
+        raise ZoneError(f"zonegroup {group.meta.name} has {len(group.zones)} zones: multisite is not supported")
 
 
 async def load_period_config(cluster: Cluster) -> PeriodConfig:
@@ -202,30 +218,46 @@ async def _make(root: IoCtx, kind: str, names: str, name: str, obj_id: str, data
     return True
 
 
-async def _load_or_make_params(root: IoCtx, name: str) -> ZoneParams:
-    for _ in range(3):
-        data = await _find(root, "zone", "zone_names", name)
-        if data is not None:
-            return ZoneParams.decode(data)
-        if name != "default":
-            raise ZoneError(f"there is no zone {name}")
-        params = default_zone(str(uuid.uuid4()))
-        if await _make(root, "zone", "zone_names", name, params.meta.id, params.encode()):
-            return params
-    raise ZoneError(f"zone_names.{name} names a zone that does not exist")
+async def _zone(root: IoCtx, name: str) -> ZoneParams | None:
+    data = await _find(root, "zone", "zone_names", name)
+    if data is None:
+        return None
+    params = ZoneParams.decode(data)
+    for placement, pools in params.placement_pools.items():
+        if pools.newer:
+            raise ZoneError(f"placement {placement} of zone {name} was written by a newer Ceph")
+    return params
 
 
-async def _load_or_make_group(root: IoCtx, name: str, params: ZoneParams) -> ZoneGroup:
-    for _ in range(3):
-        data = await _find(root, "zonegroup", "zonegroups_names", name)
-        if data is not None:
-            return ZoneGroup.decode(data)
-        if name != "default":
-            raise ZoneError(f"there is no zonegroup {name}")
-        group = default_zonegroup(str(uuid.uuid4()), params)
-        if await _make(root, "zonegroup", "zonegroups_names", name, group.meta.id, group.encode()):
-            return group
-    raise ZoneError(f"zonegroups_names.{name} names a zonegroup that does not exist")
+async def _group(root: IoCtx, name: str) -> ZoneGroup | None:
+    data = await _find(root, "zonegroup", "zonegroups_names", name)
+    if data is None:
+        return None
+    group = ZoneGroup.decode(data)
+    for placement, target in group.placement_targets.items():
+        if target.newer:
+            raise ZoneError(f"placement {placement} of zonegroup {name} was written by a newer Ceph")
+    return group
+
+
+async def _make_zone(root: IoCtx) -> ZoneParams:
+    params = default_zone(str(uuid.uuid4()))
+    if await _make(root, "zone", "zone_names", DEFAULT, params.meta.id, params.encode()):
+        return params
+    found = await _zone(root, DEFAULT)
+    if found is None:
+        raise ZoneError(f"zone_names.{DEFAULT} names a zone that does not exist")
+    return found
+
+
+async def _make_group(root: IoCtx, params: ZoneParams) -> ZoneGroup:
+    group = default_zonegroup(str(uuid.uuid4()), params)
+    if await _make(root, "zonegroup", "zonegroups_names", DEFAULT, group.meta.id, group.encode()):
+        return group
+    found = await _group(root, DEFAULT)
+    if found is None:
+        raise ZoneError(f"zonegroups_names.{DEFAULT} names a zonegroup that does not exist")
+    return found
 
 
 def default_zone(zone_id: str) -> ZoneParams:

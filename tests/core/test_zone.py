@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from rgw.core import bucket_owners, quotas
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.core.zone import ROOT_POOL, ZoneError, default_zone, default_zonegroup
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
 from rgw.formats.basics import PlacementRule
-from rgw.formats.bucket import BucketInfo
-from rgw.formats.zone import NameToId
+from rgw.formats.bucket import BucketEntryPoint, BucketInfo
+from rgw.formats.zone import NameToId, PeriodConfig
 from rgw.store.embedded import open_store
 from rgw.store.interface import ReadOp, WriteOp
 
@@ -52,10 +53,13 @@ def newer(data: bytes) -> bytes:
 
 @pytest.mark.parametrize(("what", "words"), [
     ("realm", "default.realm"), ("period", "periods.x.1"), ("zone", "zone default was written by a newer Ceph"),
-    ("zonegroup", "zonegroup default was written by a newer Ceph"), ("name", "there is no zone elsewhere"), ("option", "rgw_realm")])
+    ("zonegroup", "zonegroup default was written by a newer Ceph"), ("placement", "placement default-placement of zone default was written by a newer"),
+    ("name", "there is no zone elsewhere"), ("option", "rgw_realm")])
 async def test_refused_before_anything_is_written(store, what, words):
     params = default_zone("zone-id")
-    await set_up(store, zone=newer(params.encode()) if what == "zone" else None,
+    placement = params.placement_pools["default-placement"].encode()
+    changed = {"zone": newer(params.encode()), "placement": params.encode().replace(placement, bytes([placement[0] + 1]) + placement[1:])}
+    await set_up(store, zone=changed.get(what),
                  group=newer(default_zonegroup("group-id", params).encode()) if what == "zonegroup" else None,
                  extra={"realm": "default.realm", "period": "periods.x.1"}.get(what, ""))
     before, pools = await objects(store), await store.list_pools()
@@ -64,6 +68,40 @@ async def test_refused_before_anything_is_written(store, what, words):
         await Gateway.open(store, options)
     assert words in str(refusal.value)
     assert (await objects(store), await store.list_pools()) == (before, pools)
+
+
+@pytest.mark.parametrize(("option", "words"), [("rgw_zone", "there is no zone elsewhere"), ("rgw_zonegroup", "there is no zonegroup elsewhere")])
+async def test_an_empty_cluster_stays_empty_if_nobody_made_the_zone(store, option, words):
+    before = await store.list_pools()
+    with pytest.raises(ZoneError) as refusal:
+        await Gateway.open(store, Options({option: "elsewhere"}))
+    assert words in str(refusal.value) and await store.list_pools() == before
+
+
+async def test_no_zone_is_made_beside_a_zonegroup_of_others(store):
+    """A zonegroup that is there, without its zone: refused, and the zone is not made first."""
+    await store.create_pool(ROOT_POOL)
+    root = await store.open_pool(ROOT_POOL)
+    group = newer(default_zonegroup("group-id", default_zone("zone-id")).encode())
+    for oid, data in {"zonegroups_names.default": NameToId(obj_id="group-id").encode(), "zonegroup_info.group-id": group}.items():
+        await root.write(oid, WriteOp().create().write_full(data))
+    before = await objects(store)
+    with pytest.raises(ZoneError):
+        await Gateway.open(store, Options())
+    assert await objects(store) == before
+
+
+async def test_a_newer_global_quota_is_not_rewritten(store):
+    gateway = await Gateway.open(store, Options())
+    try:
+        root = await store.open_pool(ROOT_POOL)
+        data = newer(PeriodConfig().encode())
+        await root.write("period_config.default", WriteOp().write_full(data))
+        with pytest.raises(S3Error) as refusal:
+            await quotas.set_global(gateway, "user", max_objects=3)
+        assert refusal.value.code == "NotImplemented" and (await root.read("period_config.default", ReadOp().read())).data == data
+    finally:
+        await gateway.close()
 
 
 async def test_unknown_placement_and_newer_bucket(store):
@@ -90,5 +128,20 @@ async def test_unknown_placement_and_newer_bucket(store):
             await gateway.buckets.set_acl(bucket, acl)
         assert refusal.value.code == "NotImplemented"
         assert (await root.read(oid, ReadOp().read())).data == record
+        with pytest.raises(S3Error) as refusal:
+            await bucket_owners.link(gateway, "b-two", "", user, new_name="b-three")
+        assert refusal.value.code == "NotImplemented"
+        await root.write(oid, WriteOp().write_full(bucket.info.encode()))
+        point = newer(BucketEntryPoint.decode(bucket.entry.data).encode())
+        await root.write("b-two", WriteOp().write_full(point))
+        await gateway.metadata.announce(gateway.zone.meta_root, oid)
+        await gateway.metadata.announce(gateway.zone.meta_root, "b-two")
+        bucket = await gateway.buckets.get("b-two")
+        for change in (bucket_owners.link(gateway, "b-two", "", user), bucket_owners.link(gateway, "b-two", "", user, new_name="b-three"),
+                       bucket_owners.unlink(gateway, "b-two", "", user), gateway.resharder.reshard(bucket, 3)):
+            with pytest.raises(S3Error) as refusal:
+                await change
+            assert refusal.value.code == "NotImplemented"
+            assert (await root.read("b-two", ReadOp().read())).data == point
     finally:
         await gateway.close()
