@@ -20,7 +20,7 @@ from rgw.formats.gc import GcObj, GcObjChain, GcObjInfo
 from rgw.formats.index import ClsObjKey
 from rgw.formats.names import gc_shard
 from rgw.store import classes
-from rgw.store.errors import Cancelled, Exists, NotFound, NotSupported, PermissionDenied, StoreError
+from rgw.store.errors import Busy, Cancelled, Exists, NoSpace, NotFound, NotSupported, PermissionDenied, StoreError
 from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ Entries = list[GcObjInfo]
 RATE = "user.rgw.x-pyrgw-gc-rate"  # an xattr of the first queue: objects released and seconds of work of the last collection that tells
 _TELLING = 100  # objects that a collection must have released for that
 _LOCK = "gc_process"
+_ENTRY = 1000  # objects of an entry, about 250 KB: one of an object of terabytes would be more than an OSD takes in one write
+_LATER = 600  # seconds by which an entry that stands for a deferred one is due after the time to which that was deferred
 LONGEST_REST = 0.1  # seconds: on a busy machine, too, it comes to an end
 _QUEUE_VERSION = ObjVersion(ver=1, tag="")  # of a queue that is initialised
 
@@ -83,18 +85,61 @@ class GarbageCollector:
         await asyncio.gather(*(one(oid) for oid in self._oids()))
 
     async def enqueue(self, tag: str, chain: list[GcObj], *, wait: int | None = None) -> None:
-        """Hands objects over to be released under ``tag`` (as in ``user.rgw.tail_tag``, with its NUL) after ``wait`` seconds."""
-        if not chain:
-            return
+        """Hands objects over to be released under ``tag`` (as in ``user.rgw.tail_tag``, with its NUL) after ``wait`` seconds.
+
+        At once, as radosgw does it, if the queue is full: nothing else would find them again.
+        """
         seconds = self._gateway.options.rgw_gc_obj_min_wait if wait is None else wait
-        ioctx, oid = await self._pool(), f"gc.{gc_shard(tag, self._gateway.options.rgw_gc_max_objs)}"
-        objs = [GcObj(pool=obj.pool, oid=obj.oid, loc=obj.loc, key=ClsObjKey(name=obj.oid, instance=""))
-                for obj in chain]
-        request = cls_rgw.GcSetEntryOp(expiration_secs=seconds, info=GcObjInfo(tag=tag, chain=GcObjChain(objs=objs), time=0))
-        try:
-            await ioctx.write(oid, self._guarded(_QUEUE_VERSION).call(classes.GC_QUEUE_ENQUEUE(request)))
-        except (Cancelled, PermissionDenied):
-            await ioctx.write(oid, WriteOp(urgent=True).call(classes.GC_SET_ENTRY(request)))
+        for start in range(0, len(chain), _ENTRY):
+            try:
+                await self._append(tag, chain[start:start + _ENTRY], seconds)
+            except (Cancelled, PermissionDenied):  # no queue, hence none for the first objects either; by tag, there is one entry only
+                entry = classes.GC_SET_ENTRY(self._entry(tag, chain, seconds))
+                await (await self._pool()).write(self._oid(tag), WriteOp(urgent=True).call(entry))
+                return
+            except NoSpace:
+                log.warning("%s is full: released at once: %d objects", self._oid(tag), len(chain) - start)
+                await self._release_now(tag, chain[start:])
+                return
+
+    def _oid(self, tag: str) -> str:
+        return f"gc.{gc_shard(tag, self._gateway.options.rgw_gc_max_objs)}"
+
+    @staticmethod
+    def _entry(tag: str, chain: list[GcObj], wait: int) -> cls_rgw.GcSetEntryOp:
+        objs = [GcObj(pool=obj.pool, oid=obj.oid, loc=obj.loc, key=ClsObjKey(name=obj.key.name or obj.oid, instance="")) for obj in chain]
+        return cls_rgw.GcSetEntryOp(expiration_secs=wait, info=GcObjInfo(tag=tag, chain=GcObjChain(objs=objs), time=0))
+
+    async def _append(self, tag: str, chain: list[GcObj], wait: int) -> None:
+        """Adds an entry to the queue. Cancelled or PermissionDenied without a queue, NoSpace if it is full."""
+        call = classes.GC_QUEUE_ENQUEUE(self._entry(tag, chain, wait))
+        await (await self._pool()).write(self._oid(tag), self._guarded(_QUEUE_VERSION).call(call))
+
+    async def _release_now(self, tag: str, chain: list[GcObj]) -> None:
+        step = self._gateway.options.rgw_gc_max_concurrent_io
+        for start in range(0, len(chain), step):
+            if not all(await asyncio.gather(*(self._give_back(tag, obj) for obj in chain[start:start + step]))):
+                raise NoSpace(f"{self._oid(tag)} is full, and what it should have taken cannot be removed")
+
+    async def defer(self, tag: str) -> bool:
+        """Puts off the collection of what is queued under ``tag``, for a reader; whether anything was to be put off.
+
+        The class only notes of a queue's entry that it is superseded, and drops it: whoever defers adds it anew, with a time that is later
+        than the one noted, and first, so that there is always one which counts.
+        """
+        ioctx, oid, wait = await self._pool(), self._oid(tag), self._gateway.options.rgw_gc_obj_min_wait
+        found: Entries = []
+        marker, more = "", True
+        while more:
+            entries, marker, more = await self._page(ioctx, oid, _Source(queue=True), marker, True)
+            found += [entry for entry in entries if entry.tag == tag]
+        if not found or min(entry.time for entry in found) > time.time_ns() + wait * 1_000_000_000:
+            return False
+        for entry in found:
+            await self._append(tag, list(entry.chain.objs), wait + _LATER)
+        request = cls_rgw.GcSetEntryOp(expiration_secs=wait, info=GcObjInfo(tag=tag))
+        await ioctx.write(oid, self._guarded(_QUEUE_VERSION).call(classes.GC_QUEUE_UPDATE_ENTRY(request)))
+        return True
 
     async def list(self, include_all: bool = False) -> Entries:
         """The entries whose time has come, or all."""
@@ -134,36 +179,43 @@ class GarbageCollector:
                 progress(f"queue {number} of {len(oids)}, {before + more:,} entries collected")
 
         for number, oid in enumerate(oids, 1):
-            if not await queue_lock.acquire(ioctx, oid, _LOCK, self._cookie, self._gateway.options.rgw_gc_processor_max_time):
+            seconds = self._gateway.options.rgw_gc_processor_max_time
+            if not await queue_lock.acquire(ioctx, oid, _LOCK, self._cookie, seconds):
                 continue
+            held = queue_lock.Held(ioctx, oid, _LOCK, self._cookie, seconds)
             try:
                 for source in (_Source(queue=False), _Source(queue=True)):
-                    done += await self._drain(ioctx, oid, source, include_all, partial(tell, number, done))
+                    done += await self._drain(held, source, include_all, partial(tell, number, done))
             finally:
                 await queue_lock.release(ioctx, oid, _LOCK, self._cookie)
         if self._released >= _TELLING:
             await ioctx.write(oids[0], WriteOp(urgent=True).setxattr(RATE, b"%d %f" % (self._released, self._worked)))
         return done
 
-    async def _drain(self, ioctx: IoCtx, oid: str, source: _Source, include_all: bool, tell: Callable[[int], None]) -> int:
-        """Collects one queue, from its front; it stops at the first entry that fails, to be tried again next time.
+    async def _drain(self, held: queue_lock.Held, source: _Source, include_all: bool, tell: Callable[[int], None]) -> int:
+        """Collects one queue, from its front; it stops at the first entry that fails, to be tried again next time, and when the lock is lost:
+        what another collector left at the front would be dropped in the place of what this one collected.
 
         A queue is only emptied from its front, by a count, while its class lists what is due wherever it stands. An entry that waits longer
         than those behind it (of a gateway with another rgw_gc_obj_min_wait) would be dropped in their place: so it holds them up.
         """
         done = 0
         while True:
-            entries, _, _ = await self._page(ioctx, oid, source, "", include_all or source.queue)
+            entries, _, _ = await self._page(held.ioctx, held.oid, source, "", include_all or source.queue)
             if source.queue and not include_all:
                 now = time.time_ns()
                 entries = entries[:next((i for i, entry in enumerate(entries) if entry.time > now), len(entries))]
-            good = await self._collect(entries)
+            good = await self._collect(entries, held)
             if good:
                 if source.queue:
                     call = classes.GC_QUEUE_REMOVE_ENTRIES(cls_gc.QueueRemoveOp(num_entries=good))
                 else:
                     call = classes.GC_REMOVE(cls_rgw.GcRemoveOp(tags=[entry.tag for entry in entries[:good]]))
-                await ioctx.write(oid, WriteOp().call(call))
+                try:
+                    await held.ioctx.write(held.oid, held.write().call(call))
+                except Busy:
+                    log.warning("the lock of %s was lost: others go on", held.oid)
+                    return done
             done += good
             if good:
                 tell(done)
@@ -179,8 +231,9 @@ class GarbageCollector:
             self._seen = seen
         self._resumed = monotonic()
 
-    async def _collect(self, entries: Entries) -> int:
-        """Gives back the entries' references, as many at a time as the options allow; how many entries are done, the first one first.
+    async def _collect(self, entries: Entries, held: queue_lock.Held) -> int:
+        """Gives back the entries' references, as many at a time as the options allow; how many entries are done, the first one first;
+        none if the lock is lost.
 
         Those behind an entry whose reference the store refused may be done too: to do them again does no harm.
         """
@@ -193,6 +246,8 @@ class GarbageCollector:
             if not all(done):
                 return min(number for (number, _, _), success in zip(some, done, strict=True) if not success)
             await self._rest()
+            if not await held.keep():
+                return 0
         return len(entries)
 
     async def _give_back(self, tag: str, obj: GcObj) -> bool:

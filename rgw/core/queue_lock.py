@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass, field
+from time import monotonic
 
 from rgw.core.finish import uncancelled
 from rgw.formats import cls_lock
@@ -14,11 +16,43 @@ from rgw.store.interface import IoCtx, WriteOp
 log = logging.getLogger(__name__)
 
 
+def _request(name: str, cookie: str, seconds: int, flags: int = 0) -> cls_lock.LockOp:
+    return cls_lock.LockOp(name=name, type=cls_lock.EXCLUSIVE, cookie=cookie, tag="", description="", duration=seconds * 1_000_000_000, flags=flags)
+
+
+@dataclass(slots=True)
+class Held:
+    """A lock that was acquired, for work that may take longer than it lasts."""
+
+    ioctx: IoCtx
+    oid: str
+    name: str
+    cookie: str
+    seconds: int
+    _since: float = field(default_factory=monotonic)
+
+    async def keep(self) -> bool:
+        """Renews the lock when half of its time is over. False if it is lost: it ended before (of a process that was stopped, say)."""
+        if (now := monotonic()) - self._since < self.seconds / 2:
+            return True
+        try:
+            request = _request(self.name, self.cookie, self.seconds, cls_lock.MUST_RENEW)
+            await self.ioctx.write(self.oid, WriteOp().call(classes.LOCK_LOCK(request)))
+        except (Busy, NotFound):
+            return False
+        self._since = now
+        return True
+
+    def write(self) -> WriteOp:
+        """An operation that fails with Busy when the lock is not held any more."""
+        request = cls_lock.AssertLockedOp(name=self.name, type=cls_lock.EXCLUSIVE, cookie=self.cookie, tag="")
+        return WriteOp().call(classes.LOCK_ASSERT_LOCKED(request))
+
+
 async def acquire(ioctx: IoCtx, oid: str, name: str, cookie: str, seconds: int) -> bool:
     """Takes an exclusive lock, which ends by itself after ``seconds``; False if somebody holds it, be it under this cookie."""
-    request = cls_lock.LockOp(name=name, type=cls_lock.EXCLUSIVE, cookie=cookie, tag="", description="", duration=seconds * 1_000_000_000, flags=0)
     try:
-        await ioctx.write(oid, WriteOp().create().call(classes.LOCK_LOCK(request)))
+        await ioctx.write(oid, WriteOp().create().call(classes.LOCK_LOCK(_request(name, cookie, seconds))))
     except (Busy, Exists):
         return False
     except asyncio.CancelledError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rgw.core import places
@@ -20,6 +22,8 @@ from rgw.store.interface import ReadOp
 
 if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
+
+log = logging.getLogger(__name__)
 
 
 class ObjectChanged(Exception):
@@ -128,6 +132,15 @@ async def _decrypted(gw: Gateway, state: ObjectState, key: CustomerKey, offset: 
                     start, stop = next(upcoming, (at, until))
 
 
+async def _keep_tail(gw: Gateway, state: ObjectState) -> None:
+    """Puts off the collection of what is being read, should it have been deleted meanwhile."""
+    try:
+        if await gw.gc.defer(state.tail_tag):
+            log.info("the tail of %s, deleted while it is read, is kept for longer", state.head_oid)
+    except store_errors.StoreError as error:
+        log.warning("cannot put off the collection of the tail of %s, which is read: %s", state.head_oid, error)
+
+
 async def read_stored(gw: Gateway, state: ObjectState, offset: int, end: int) -> AsyncGenerator[bytes, None]:
     """Yields the bytes ``[offset, end)`` as RADOS holds them. ObjectChanged in mid-way."""
     if offset >= end:
@@ -140,6 +153,8 @@ async def read_stored(gw: Gateway, state: ObjectState, offset: int, end: int) ->
         wanted = (part for piece in pieces(state.manifest, offset, end - offset) for part in _split(piece, chunk))
         pool = places.manifest_pool_name(gw, state.bucket, state.manifest)
     window = max(gw.options.rgw_get_obj_window_size, chunk)
+    half = gw.options.rgw_gc_obj_min_wait / 2  # so often, whenever it is deleted, its tail is put off in time
+    told = monotonic()
     flying: deque[tuple[int, asyncio.Task[bytes]]] = deque()
     in_flight = 0
     upcoming = next(wanted, None)
@@ -154,6 +169,9 @@ async def read_stored(gw: Gateway, state: ObjectState, offset: int, end: int) ->
             data = await task
             flying.popleft()
             in_flight -= size
+            if half and state.manifest is not None and monotonic() - told > half:
+                await _keep_tail(gw, state)
+                told = monotonic()
             yield data
     finally:
         for _, task in flying:

@@ -1,14 +1,19 @@
 import asyncio
 import secrets
+import time
 
 import pytest
 
+from rgw.core.gateway import Gateway
 from rgw.core.gc_status import status
+from rgw.core.options import Options
 from rgw.formats import cls_refcount
 from rgw.formats.gc import GcObj
+from rgw.formats.names import gc_shard
 from rgw.store import classes
 from rgw.store.errors import NotFound
 from rgw.store.interface import ReadOp, WriteOp
+from tests.core import helpers
 
 
 @pytest.fixture
@@ -80,6 +85,81 @@ async def test_many_entries(gateway, data):
     await asyncio.gather(*(gateway.gc.enqueue(unique(), [obj]) for obj in chains))
     assert await gateway.gc.process(include_all=True) >= 250
     assert not any([await exists(data, name) for name in names[::25]])
+
+
+async def test_a_collector_that_slept_longer_than_its_lock(gateway, cluster, data, monkeypatch):
+    """Another one has done its work meanwhile: it must not drop what stands at the front now. While it works, it keeps its lock."""
+    tag = unique()
+    first, work, after = await put(data, f"f{tag}"), await put(data, *(f"w{tag}{n}" for n in range(30))), await put(data, f"a{tag}")
+    monkeypatch.setitem(gateway.options._values, "rgw_gc_processor_max_time", 1)
+    release = gateway.gc._give_back
+    other = await Gateway.open(cluster, gateway.options)
+
+    async def slept(tag, obj):
+        if obj.oid == first[0].oid:
+            await asyncio.sleep(1.2)
+            assert await other.gc.process(include_all=True) == 1
+            await other.gc.enqueue(tag, after)  # into the same queue
+        return await release(tag, obj)
+
+    async def slow(tag, obj):
+        await asyncio.sleep(0.4)
+        if obj.oid == work[-1].oid:
+            assert await other.gc.process(include_all=True) == 0, "the queue was free"
+        return await release(tag, obj)
+
+    await gateway.gc.process(include_all=True)
+    await gateway.gc.enqueue(tag, first)
+    monkeypatch.setattr(gateway.gc, "_give_back", slept)
+    assert await gateway.gc.process(include_all=True) == 0
+    monkeypatch.setattr(gateway.gc, "_give_back", slow)
+    await gateway.gc.enqueue(tag, work)
+    assert await gateway.gc.process(include_all=True) == 2
+    assert not await exists(data, f"a{tag}") and not await exists(data, work[-1].oid)
+    await other.close()
+
+
+async def test_a_full_queue(cluster, monkeypatch):
+    """What has no room is released at once. A long chain takes several entries: one write may not be too large."""
+    monkeypatch.setattr("rgw.core.gc._ENTRY", 20)
+    gateway = await Gateway.open(cluster, Options({"rgw_gc_obj_min_wait": 3600, "rgw_gc_max_objs": 34, "rgw_gc_max_queue_size": 7000}))
+    data = gateway.data_pool(gateway.zone.default_placement)
+    tag = next(tag for tag in iter(unique, "") if gc_shard(tag, 34) > 31)  # other queues have their size already
+    few, many = await put(data, f"f{tag}"), await put(data, *(f"{n:0100}{tag}" for n in range(30)))
+    await gateway.gc.enqueue(tag, few)
+    await gateway.gc.enqueue(tag, many)
+    queued = [[obj.oid for obj in entry.chain.objs] for entry in await gateway.gc.list(include_all=True) if entry.tag == tag]
+    assert queued == [[few[0].oid], [obj.oid for obj in many[:20]]]
+    assert await exists(data, many[19].oid) and not any([await exists(data, obj.oid) for obj in many[20:]])
+    await gateway.gc.process(include_all=True)
+    assert not await exists(data, few[0].oid) and not await exists(data, many[19].oid)
+    await gateway.close()
+
+
+async def test_a_long_read_of_a_deleted_object(cluster, user, private):
+    """The collection is put off while the object is read, by each half of the time that garbage waits."""
+    gateway = await Gateway.open(cluster, Options({"rgw_gc_obj_min_wait": 1, "rgw_gc_max_objs": 4, "rgw_get_obj_window_size": 4 << 20}))
+    bucket, _ = await gateway.buckets.create(f"b{unique()}", user, private)
+    body = helpers.body(13 << 20)
+    await helpers.put(gateway, bucket, "k", body, user)
+    state = await gateway.objects.get(bucket, "k")
+    reading = gateway.objects.read(state)
+    got = await anext(reading)
+    await gateway.objects.delete(bucket, "k")
+    await asyncio.sleep(0.6)
+    got += await anext(reading)
+    await asyncio.sleep(0.6)
+    await gateway.gc.process()
+    got += b"".join([data async for data in reading])
+    assert got == body
+    tail = [entry for entry in await gateway.gc.list(include_all=True) if entry.tag == state.tail_tag]
+    assert len(tail) == 1 and tail[0].time > time.time_ns() + 300_000_000_000
+    assert await gateway.gc.defer(state.tail_tag) is False, "there is time enough"
+    await gateway.gc.process(include_all=True)
+    data = gateway.data_pool(gateway.zone.default_placement)
+    assert not [obj for obj in tail[0].chain.objs if await exists(data, obj.oid)]
+    await gateway.buckets.delete(bucket)
+    await gateway.close()
 
 
 async def test_nothing_to_enqueue(gateway):
