@@ -16,9 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import boto3
+import click
 import pytest
 from botocore.config import Config
+from click.testing import CliRunner
 
+from rgw.cli.main import rgw, rgw_admin
 from tests.conftest import missing_ceph
 
 BIN = Path(sys.executable).parent
@@ -38,16 +41,18 @@ class RunningGateway:
     process: subprocess.Popen[bytes] = field(repr=False)
 
     def rgw(self, *arguments: str) -> str:
-        """Runs `rgw ...` on the same store; what it printed."""
-        done = subprocess.run([BIN / "rgw", *self.store_args, *arguments], capture_output=True, timeout=120)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode("utf-8", "surrogateescape")
+        """What `rgw ...` prints on the same store. In this process, to look at things: a Python of its own would spend most of a second on imports."""
+        return self._run(rgw, arguments).decode("utf-8", "surrogateescape")
 
     def admin(self, *arguments: str) -> object:
-        """Runs `rgw-admin ...` on the same store; the JSON that it printed, or None."""
-        done = subprocess.run([BIN / "rgw-admin", *self.store_args, *arguments], capture_output=True, timeout=120)
-        assert done.returncode == 0, done.stderr.decode()
-        return json.loads(done.stdout) if done.stdout.strip() else None
+        """The JSON that `rgw-admin ...` prints on the same store, or None; in this process, too."""
+        printed = self._run(rgw_admin, arguments)
+        return json.loads(printed) if printed.strip() else None
+
+    def _run(self, command: click.Command, arguments: tuple[str, ...]) -> bytes:
+        done = CliRunner().invoke(command, [*self.store_args, *arguments])
+        assert done.exit_code == 0, (done.stderr, done.exception)
+        return done.stdout_bytes
 
     def client(self, **config: object):  # type: ignore[no-untyped-def]
         return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
