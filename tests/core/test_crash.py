@@ -152,7 +152,7 @@ async def _index_is_clean(gateway: Gateway, bucket) -> None:
     assert await index_keys(gateway, bucket) == listed
 
 
-@pytest.mark.timeout(120 + 3 * _KILLS)
+@pytest.mark.timeout(120 + _KILLS)
 @pytest.mark.parametrize("kind", ["embedded", "ceph"])
 async def test_killed_at_any_instant(kind, request, tmp_path) -> None:
     if kind == "ceph":

@@ -102,7 +102,6 @@ async def until(done: Callable, what: str) -> None:
         await asyncio.sleep(0.2)
 
 
-@pytest.mark.timeout(300)
 async def test_turns(pair, shares):
     """Nobody works; then ours alone; then radosgw's alone; then both, while a third holds the locks of some queues."""
     ours, theirs = Ours(pair.cluster, [*OFTEN, "rgw_reshard_thread_interval=1"]), "radosgw-workers"
