@@ -162,20 +162,20 @@ async def _write_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tu
         existing = existing or await existing_head(gw, write.bucket, write.key, write.instance)
         check(write.conditions, shown_etag(existing))
     preparing = IndexChange.prepare(gw, write.bucket, IndexKey.of(write.key, write.instance), delete=False, tag=tag)
-    found: ObjectState | BaseException | None = existing
-    if conditional or existing is not None:
+    looking: asyncio.Future[ObjectState | None] | None = None
+    if not conditional and existing is None:  # what there is to overwrite is looked up meanwhile
+        looking = asyncio.ensure_future(existing_head(gw, write.bucket, write.key, write.instance))
+    try:
         change = await preparing
-    else:  # what there is to overwrite is looked up meanwhile
-        prepared, found = await asyncio.gather(
-            preparing, existing_head(gw, write.bucket, write.key, write.instance), return_exceptions=True)
-        if isinstance(prepared, BaseException):
-            raise prepared
-        change = prepared
+    except BaseException:
+        if looking is not None:
+            await asyncio.wait({looking})
+            looking.exception()  # what is raised tells enough
+        raise
     settled = False
     try:
-        if isinstance(found, BaseException):
-            raise found
-        existing = found
+        if looking is not None:
+            existing = await looking
         while True:
             if existing is not None and existing is not noted and not _same_tail(existing.tail_tag, tail_tag):
                 old_tails.enter_context(await note_old_tail(gw, existing))

@@ -88,6 +88,8 @@ class DirEntryMeta(Struct):
 FLAG_VER, FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER_MARKER, FLAG_COMMON_PREFIX = 1, 2, 4, 8, 0x8000
 
 _LENGTH = bits.Struct("<I").unpack_from
+_FRONT = bits.Struct("<Q?").pack  # epoch, exists
+_BACK = bits.Struct("<HQ").pack  # flags, versioned epoch
 _PENDING = map_of(STR, PendingInfo)
 _TWO_EMPTY = bytes(8)  # no pending changes, no locator
 _PLAIN_END = bytes(14)  # no instance, no flags, no versioned epoch
@@ -112,17 +114,18 @@ class DirEntry(Struct):
     @staticmethod
     def _enc_body(out: bytearray, o: DirEntry) -> None:
         STR.enc(out, o.name)
-        U64.enc(out, o.ver.epoch & 0xFFFFFFFFFFFFFFFF)
-        BOOL.enc(out, o.exists)
+        out += _FRONT(o.ver.epoch & 0xFFFFFFFFFFFFFFFF, o.exists)
         DirEntryMeta._enc(out, o.meta)
-        _PENDING.enc(out, o.pending_map)
-        STR.enc(out, o.locator)
+        if o.pending_map or o.locator:
+            _PENDING.enc(out, o.pending_map)
+            STR.enc(out, o.locator)
+        else:
+            out += _TWO_EMPTY
         EntryVer._enc(out, o.ver)
         PACKED.enc(out, o.index_ver)
         STR.enc(out, o.tag)
         STR.enc(out, o.instance)
-        U16.enc(out, o.flags)
-        U64.enc(out, o.versioned_epoch)
+        out += _BACK(o.flags, o.versioned_epoch)
 
     @staticmethod
     def _dec_body(buf: bytes, pos: int, end: int, v: int) -> tuple[DirEntry, int]:

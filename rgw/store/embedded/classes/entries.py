@@ -35,6 +35,10 @@ class _Written(Generic[T]):
     def take(self, data: bytes) -> T | None:
         return self._new.pop(data, None) or self._old.pop(data, None)
 
+    def look(self, data: bytes) -> T | None:
+        """As ``take``, for who changes nothing: the value stays."""
+        return self._new.get(data) or self._old.get(data)
+
 
 _headers: _Written[DirHeader] = _Written()
 _entries: _Written[DirEntry] = _Written()
@@ -42,12 +46,26 @@ _entries: _Written[DirEntry] = _Written()
 
 def read_header(ctx: ObjectContext) -> DirHeader:
     """NotFound if there is no such shard, InvalidArgument if it was never initialised."""
+    data = _header(ctx)
+    return _headers.take(data) or DirHeader.decode(data)
+
+
+def look_at_header(ctx: ObjectContext) -> DirHeader:
+    """As ``read_header``; it must not be changed."""
+    data = _header(ctx)
+    found = _headers.look(data)
+    if found is None:
+        _headers.keep(data, found := DirHeader.decode(data))
+    return found
+
+
+def _header(ctx: ObjectContext) -> bytes:
     data = ctx.omap_header()
     if not data:
         if not ctx.exists:
             raise NotFound("no such index shard")
         raise InvalidArgument("the index shard has no header")
-    return _headers.take(data) or DirHeader.decode(data)
+    return data
 
 
 def write_header(ctx: ObjectContext, header: DirHeader) -> None:

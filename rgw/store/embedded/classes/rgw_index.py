@@ -39,6 +39,7 @@ from rgw.store import classes
 from rgw.store.embedded.classes.entries import (
     add_stats,
     find_entry,
+    look_at_header,
     plain_items,
     plain_window,
     read_entry,
@@ -305,5 +306,5 @@ def get_resharding(ctx: ObjectContext, request: GetBucketReshardingOp) -> GetBuc
 @implements(classes.GUARD_BUCKET_RESHARDING)
 def guard_resharding(ctx: ObjectContext, request: GuardBucketReshardingOp) -> None:
     """Fails with the code that the caller chose while the shard is being resharded, and ever after."""
-    if read_header(ctx).new_instance.status != 0:
+    if look_at_header(ctx).new_instance.status != 0:
         raise from_code(request.ret_err, "the bucket index is being resharded")
