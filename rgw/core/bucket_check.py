@@ -13,10 +13,12 @@ from rgw.core.head import entry_meta
 from rgw.core.index import GUARD, OP_DEL, RESHARDING, IndexKey
 from rgw.core.index_repair import entry_of, suggest
 from rgw.core.indexed import IndexChange
+from rgw.core.key_index import read_key
 from rgw.core.parallel import each
 from rgw.core.state import ObjectState, is_olh_only, load
 from rgw.core.uploads import load_upload
-from rgw.core.version_check import LEFT_OVER, NEVER_LINKED, UNFINISHED, UNLINKED_AFTER, Finding, KeyCheck, list_version, read_key
+from rgw.core.version_check import LEFT_OVER, NEVER_LINKED, UNFINISHED, UNLINKED_AFTER, Finding, KeyCheck
+from rgw.core.version_mend import list_version
 from rgw.errors import S3Error
 from rgw.formats import index_keys, names
 from rgw.formats.index import FLAG_DELETE_MARKER, FLAG_VER_MARKER, DirEntry, DirEntryMeta, DirHeader, OlhEntry

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rgw.core import version_check
+from rgw.core import key_index, version_mend
 from rgw.formats import index_keys, names
 from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER, ClsObjKey, DirEntry
 from rgw.formats.listed import ListedEntry
@@ -46,11 +46,11 @@ async def take_away(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) 
             return entry  # it is about to go
         shown = replace(DirEntry.decode(found[row]), pending_map={})
         # Not made during a reshard, for whose end the rest would wait.
-        await version_check.edit(bucket, key, found.items(), {row: shown.encode()})
+        await key_index.edit(bucket, key, found.items(), {row: shown.encode()})
         since = time.time_ns() - timeout
         if any(change.timestamp < since for change in DirEntry.decode(found[place]).pending_map.values()):
             if not is_marker:
-                await version_check.tell_head(gw, bucket, key, "")
+                await version_mend.tell_head(gw, bucket, key, "")
             found = await _read(bucket, key, row, place)
             if row not in found or place not in found:
                 return shown
@@ -58,7 +58,7 @@ async def take_away(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) 
             own.pending_map = {tag: change for tag, change in own.pending_map.items() if change.timestamp >= since}
             if own.exists and own.versioned_epoch == listed.versioned_epoch:
                 shown = replace(own, pending_map={}, flags=own.flags & ~FLAG_CURRENT | listed.flags & FLAG_CURRENT)
-            await version_check.edit(bucket, key, found.items(), {row: shown.encode(), place: own.encode()})
+            await key_index.edit(bucket, key, found.items(), {row: shown.encode(), place: own.encode()})
     except (Cancelled, NotFound):
         log.debug("%s in bucket %s changed while it was looked at", entry.name, bucket.name)
         return entry

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from rgw.core import version_check
+from rgw.core import key_index
 from rgw.formats import index_keys, names
 from rgw.formats.index import FLAG_DELETE_MARKER, FLAG_VER, FLAG_VER_MARKER, ClsObjKey, DirEntry
 from rgw.formats.listed import ListedEntry
@@ -62,9 +62,9 @@ async def _take_away(bucket: Bucket, place: bytes, entry: ListedEntry, own_place
     try:
         if place == index_keys.raw(entry.name):
             meta = entry.full().meta
-            await version_check.edit(bucket, key, seen, {place: DirEntry(name=entry.name, flags=FLAG_VER_MARKER).encode()},
+            await key_index.edit(bucket, key, seen, {place: DirEntry(name=entry.name, flags=FLAG_VER_MARKER).encode()},
                                      uncount=meta if entry.exists else None)
         else:
-            await version_check.edit(bucket, key, seen, {}, [place])
+            await key_index.edit(bucket, key, seen, {}, [place])
     except (Cancelled, NotFound):
         log.debug("%s in bucket %s changed while it was listed", entry.name, bucket.name)

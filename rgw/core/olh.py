@@ -20,6 +20,7 @@ from rgw.core.delete import forget_version, remove_object
 from rgw.core.entropy import random_text
 from rgw.core.head import existing_head
 from rgw.core.index import IndexKey
+from rgw.core.key_index import read_key, restore_entry
 from rgw.core.reshard_marks import INSTANCE, OLH
 from rgw.core.state import IDTAG, OLH_IDTAG, OLH_INFO, OLH_PENDING, OLH_VER, ObjectState, is_olh_only
 from rgw.errors import S3Error
@@ -243,10 +244,8 @@ async def _restore_current(bucket: Bucket, key: str) -> bool:
 
     radosgw loses the entry of a null version that is written while it is removed. What else is wrong there `bucket check` sees to.
     """
-    from rgw.core import version_check  # which needs what is here
-
-    index = await version_check.read_key(bucket, key)
-    return index.olh is not None and await version_check.restore_entry(bucket, key, index, index.olh.key.instance)
+    index = await read_key(bucket, key)
+    return index.olh is not None and await restore_entry(bucket, key, index, index.olh.key.instance)
 
 
 async def _repair_head(gw: Gateway, bucket: Bucket, key: str, tag: str) -> None:

@@ -19,8 +19,8 @@ from rgw.core.delete import delete_plain, remove_object
 from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite, existing_head, write_head
 from rgw.core.index import OP_DEL
+from rgw.core.key_index import drop_strays, read_key
 from rgw.core.state import LONGEST_ID, OLH_PENDING, ObjectState, load
-from rgw.core.version_check import drop_strays, read_key
 from rgw.errors import S3Error
 from rgw.formats.index import DirEntry, DirEntryMeta
 from rgw.formats.user import UserInfo

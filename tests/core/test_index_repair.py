@@ -8,8 +8,8 @@ from rgw.core import bucket_check
 from rgw.core.index import OP_DEL, IndexKey
 from rgw.core.index_repair import TAG_TIMEOUT
 from rgw.core.indexed import IndexChange
+from rgw.core.key_index import read_key
 from rgw.core.state import COMPRESSION
-from rgw.core.version_check import read_key
 from rgw.formats import cls_rgw
 from rgw.formats.index import ClsObjKey, DirEntryMeta
 from rgw.formats.obj import CompressionInfo

@@ -3,8 +3,9 @@
 import pytest
 
 from rgw.core import bucket_check
+from rgw.core.head import existing_head
+from rgw.core.key_index import read_key
 from rgw.core.state import OLH_PENDING
-from rgw.core.version_check import existing_head, read_key
 from tests.core.helpers import census, collect, fetch, index_keys, put
 from tests.core.killed_radosgw import FORGOTTEN, STATES, KilledRadosgw
 from tests.core.test_versions import code, listed, version

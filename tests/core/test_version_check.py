@@ -6,7 +6,8 @@ from unittest import mock
 
 import pytest
 
-from rgw.core import bucket_check, olh, version_check
+from rgw.core import bucket_check, key_index, olh, version_check
+from rgw.core.head import existing_head
 from rgw.core.state import IDTAG, OLH_IDTAG, OLH_INFO
 from rgw.formats import index_keys
 from rgw.formats.basics import Obj
@@ -37,7 +38,7 @@ async def versions(gateway, bucket, user):
 
 
 async def index_of(bucket, key):
-    return await version_check.read_key(bucket, key)
+    return await key_index.read_key(bucket, key)
 
 
 async def change_index(bucket, key, new=None, gone=()):
@@ -50,7 +51,7 @@ async def change_index(bucket, key, new=None, gone=()):
 
 
 async def head_of(gateway, bucket, key, instance=NULL):
-    return await version_check.existing_head(gateway, bucket, key, instance)
+    return await existing_head(gateway, bucket, key, instance)
 
 
 async def seen(gateway, bucket):

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from rgw.core import bucket_check, olh, version_check, versions
+from rgw.core import bucket_check, olh, versions
 from rgw.core.conditions import Conditions
 from rgw.core.delete import remove_object
+from rgw.core.head import existing_head
 from rgw.core.state import OLH_PENDING
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
@@ -151,7 +152,7 @@ async def test_null_versions_at_once(gateway, bucket, user, monkeypatch, gateway
             assert await code(gateway.objects.head(bucket, "k")) == "NoSuchKey"
         else:
             assert await fetch(gateway, bucket, "k") in (bodies if len(rows) == 2 else [b"old"])
-        head = await version_check.existing_head(gateway, bucket, "k")
+        head = await existing_head(gateway, bucket, "k")
         assert bool(head.etag) == (rows[0][1:] == ("null", True, False))  # nothing is left behind
     await gateway.buckets.set_versioning(bucket, True)
     await put(gateway, bucket, "k", b"new", user)
@@ -170,11 +171,11 @@ async def test_a_null_version_that_radosgw_took_for_an_older_one(gateway, bucket
     async def taken(*arguments, **named):
         await link(*arguments, **named)
         if named.get("marker") is None:
-            assert await remove_object(gateway, await version_check.existing_head(gateway, bucket, "k"))
+            assert await remove_object(gateway, await existing_head(gateway, bucket, "k"))
 
     if acknowledged:
         await put(gateway, bucket, "k", b"null", user)
-        assert await remove_object(gateway, await version_check.existing_head(gateway, bucket, "k"))
+        assert await remove_object(gateway, await existing_head(gateway, bucket, "k"))
         rows = [("k", old.version_id, False, False)]
     else:
         monkeypatch.setattr(olh, "link", taken)
@@ -267,7 +268,7 @@ async def test_an_epoch_that_radosgw_copied_from_another_key(gateway, bucket, us
     await olh.write_head(gateway, bucket, "k", olh.WriteOp().setxattr(olh.OLH_VER, b"99"))
     await gateway.objects.delete(bucket, "k", second.version_id)
     assert await fetch(gateway, bucket, "k") == b"1"
-    assert await version_check.existing_head(gateway, bucket, "k", second.version_id) is None
+    assert await existing_head(gateway, bucket, "k", second.version_id) is None
     await gateway.objects.delete(bucket, "k", first.version_id)
     await collect(gateway)
     assert await listed(gateway, bucket) == [] and await census(gateway, bucket) == set()
