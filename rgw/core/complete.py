@@ -27,7 +27,7 @@ from rgw.core.copy import put_references, take_references
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, existing_head
-from rgw.core.index import OP_DEL, BucketIndex
+from rgw.core.index import OP_CANCEL, OP_DEL, BucketIndex
 from rgw.core.indexed import IndexChange
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, tails
 from rgw.core.parallel import each
@@ -57,6 +57,7 @@ from rgw.core.uploads import (
 )
 from rgw.core.versions import current, link_again, new_instance, put_head
 from rgw.core.writer import remove_objects
+from rgw.core.zone import STANDARD
 from rgw.errors import S3Error
 from rgw.formats import names
 from rgw.formats.cls_lock import EXCLUSIVE, BreakLockOp, GetInfoOp, LockOp, UnlockOp
@@ -253,7 +254,8 @@ async def _complete_noted(
             name: value for name, value in upload.attrs.items()
             if name not in OWN_ATTRS and name not in (CLOSING, PIECES) and not name.startswith("lock.")
         }
-        if upload.storage_class:
+        attrs.pop(STORAGE_CLASS, None)
+        if upload.storage_class not in ("", STANDARD):  # radosgw's uploads know of the standard class by none
             attrs[STORAGE_CLASS] = upload.storage_class.encode()
         compression = joined([part.cs_info for part in chosen], [part.stored_size for part in chosen])
         if compression is not None:
@@ -371,7 +373,7 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
     if indexed and parts:
         index, tag = BucketIndex(gw, upload.bucket), "_" + gw.new_tag()
         await index.prepare(OP_DEL, tag, upload.meta_key)
-        await index.cancel(tag, upload.meta_key, remove=[upload.part_key(part.prefix(upload), part.number) for part in parts])
+        await index.complete(OP_CANCEL, tag, upload.meta_key, remove=[upload.part_key(part.prefix(upload), part.number) for part in parts])
     await _remove_meta(gw, upload)
     for tag in recorded:
         if noted := reference_intent(tag):

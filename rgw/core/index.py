@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rgw.core.reshard_marks import STATE, is_blocked, marks
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
-from rgw.formats.index import ClsObjKey, DirEntryMeta, EntryVer
+from rgw.formats.index import ClsObjKey, DirEntry, DirEntryMeta, EntryVer
+from rgw.formats.index_keys import object_key
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
 from rgw.store.classcall import ClassCall
@@ -30,6 +31,7 @@ RESHARDING = -2300  # what the guard answers, radosgw's ERR_BUSY_RESHARDING
 GUARD = classes.GUARD_BUCKET_RESHARDING(cls_rgw.GuardBucketReshardingOp(ret_err=RESHARDING)).constant()
 _STATE_STEP = 1  # of a change's operation: the comparison of the state
 _MISSING_SHARD_RETRIES = 20
+_CANCEL_TRIES = 10  # against changes of the same entry by others
 _LOOK_DELAY, _QUICK_LOOKS, _SLOW_DELAY = 0.002, 200, 0.1  # seconds between looks whether a reshard is over: ours blocks for milliseconds
 _RECOVERY_DELAY, _RECOVERY_LOOKS = 3.0, 20  # seconds after which a change asks whether the one who reshards has died, and how often
 
@@ -105,20 +107,40 @@ class BucketIndex:
 
         ``remove`` names further entries of the same shard to drop with it. For ``OP_DEL`` of an entry that is gone: no error.
         """
-        removed = [other.cls_key for other in remove]
         try:
-            await self.call(key.shard_key, lambda: classes.BUCKET_COMPLETE_OP(cls_rgw.CompleteOp(
-                op=op, tag=tag, locator=key.locator, log_op=False, key=key.cls_key, ver=EntryVer(pool=pool_id, epoch=version),
-                meta=meta or DirEntryMeta(), remove_objs=removed, bilog_flags=bilog_flags, zones_trace=self.zones_trace)))
+            await self._complete(op, tag, key, EntryVer(pool=pool_id, epoch=version), meta, remove, bilog_flags)
         except NotFound:
             if op != OP_DEL:
                 raise
         if op == OP_ADD:
             self._gateway.reshard_queue.grew(self._bucket)
 
-    async def cancel(self, tag: str, key: IndexKey, *, remove: Sequence[IndexKey] = ()) -> None:
-        """Takes a prepared change back."""
-        await self.complete(OP_CANCEL, tag, key, remove=remove)
+    async def _complete(
+        self, op: int, tag: str, key: IndexKey, version: EntryVer, meta: DirEntryMeta | None = None, remove: Sequence[IndexKey] = (),
+        bilog_flags: int = 0, expected: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        await self.call(key.shard_key, lambda: classes.BUCKET_COMPLETE_OP(cls_rgw.CompleteOp(
+            op=op, tag=tag, locator=key.locator, log_op=False, key=key.cls_key, ver=version, meta=meta or DirEntryMeta(),
+            remove_objs=[other.cls_key for other in remove], bilog_flags=bilog_flags, zones_trace=self.zones_trace)), expected)
+
+    async def cancel(self, tag: str, key: IndexKey) -> None:
+        """Takes a prepared change back.
+
+        The class makes the version that comes with it the entry's. Hence it is told the entry's own: with none, as radosgw 16.2 does it,
+        a removal that completes later would take the entry of an object that was written since.
+        """
+        place = object_key(key.cls_key)
+        for _ in range(_CANCEL_TRIES):
+            found = (await self.read(key.shard_key, ReadOp().assert_exists().omap_get_keys([place]))).omap
+            assert found is not None
+            held = found.values.get(place)
+            version = EntryVer(pool=-1, epoch=0) if held is None else DirEntry.decode(held).ver
+            try:
+                await self._complete(OP_CANCEL, tag, key, version, expected=(place, held or b""))
+                return
+            except Cancelled:
+                continue  # it changed meanwhile
+        await self._complete(OP_CANCEL, tag, key, version)  # many at once: one of them may be right
 
     async def call(self, shard_key: str, make_call: Any, expected: tuple[bytes, bytes] | None = None) -> WriteResult:
         """Runs a class call that changes the shard of ``shard_key``, guarded. ``make_call`` is a ClassCall, or makes one for each try.
