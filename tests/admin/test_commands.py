@@ -77,8 +77,9 @@ def test_nonsense_is_a_usage_error(arguments, code):
     ("--tenant t --uid=u --display_name N --access_key K user create", "user create --tenant t --uid=u --display-name N --access-key K"),
     ("bucket --bucket b stats --format=json", "bucket stats --bucket b"), ("buckets list --pretty-format", "bucket list"),
     ("--bucket user bucket remove", "bucket rm --bucket user"), ("--system true user modify --admin false", "user modify --system true --admin false"),
-    ("user create --system --uid u", "user create --system --uid u"), ("-c F -n client.x reshard bucket --num-shards 3",
-     "bucket reshard --conf F --name client.x --num-shards 3"), ("lc process --rgw-lc-debug-interval=1", "lc process -o rgw_lc_debug_interval=1"),
+    ("user create --system --uid u", "user create --system true --uid u"), ("user modify --admin=0", "user modify --admin 0"),
+    ("bucket check --fix=true --check-objects=0", "bucket check --fix"), ("--id x --debug-rgw=0 --debug_ms 1 user list", "user list --name client.x"),
+    ("-c F -n client.x reshard bucket --num-shards 3", "bucket reshard --conf F --name client.x --num-shards 3"), ("lc process --rgw-lc-debug-interval=1", "lc process -o rgw_lc_debug_interval=1"),
     ("orphans list jobs", "orphans list-jobs"), ("--rgw_zone Z metadata get user:u", "metadata get -o rgw_zone=Z user:u"),
     ("quota set --max-objects -1 --uid u", "quota set --max-objects -1 --uid u"), ("--whatever", "--whatever"),
     ("bucket check olh --fix", "bucket check --fix olh"), ("--conf F bucket nosuch", "bucket nosuch"), ("--conf F user -h", "user -h"),
@@ -86,6 +87,25 @@ def test_nonsense_is_a_usage_error(arguments, code):
 ])
 def test_the_grammar_is_radosgw_admins(line, ours):
     assert ordered(rgw_admin, line.split()) == ours.split()
+
+
+def test_users_places_and_pages(tmp_path):
+    def run(line: str, code: int = 0):
+        done = CliRunner().invoke(rgw_admin, ["--data", str(tmp_path), *line.split()])
+        assert done.exit_code == code, done.output
+        return json.loads(done.stdout) if done.stdout else done.stderr
+
+    for wrong in ("--placement-id none", "--placement-id default-placement --storage-class none", "--storage-class STANDARD", "--system=maybe"):
+        run(f"user create --uid placed --display-name x {wrong}", 22)
+    made = run("user create --uid placed --display-name x --system --placement-id default-placement --tags a,b")
+    assert (made["default_placement"], made["default_storage_class"], made["placement_tags"]) == ("default-placement", "", ["a", "b"])
+    assert made["system"] == "true"
+    changed = run("user modify --uid placed --placement-id default-placement --storage-class STANDARD --system=false")
+    assert changed["default_storage_class"] == "STANDARD" and changed["placement_tags"] == ["a", "b"] and "system" not in changed
+    run("user create --uid placed2 --display-name x")
+    assert run("user list --max-entries 1 --marker placed") == {"keys": ["placed2"], "truncated": "false", "count": 1}
+    assert run(f"orphans list-jobs --job-dir {tmp_path}") == []
+    assert run("user rm --uid placed --purge-keys") == ""
 
 
 def test_other_formats_are_refused(tmp_path):

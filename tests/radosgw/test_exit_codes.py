@@ -19,6 +19,7 @@ user create --uid U --display-name x
 user create --uid none --display-name x --access-key VKEY --secret s
 user create --uid none --display-name x --email V@example.com
 user create --uid none
+user create --uid none --display-name x --placement-id none
 user info
 user info --uid none
 user info --access-key none

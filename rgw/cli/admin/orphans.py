@@ -58,6 +58,7 @@ async def find(pool: str, job_id: str | None, stale: int, remove: bool, job_dir:
 
 
 @orphans.command("list-jobs")
+@store_options
 @folder_option
 def list_jobs(job_dir: Path) -> None:
     """Lists the jobs whose notes are there."""
@@ -65,6 +66,7 @@ def list_jobs(job_dir: Path) -> None:
 
 
 @orphans.command("finish")
+@store_options
 @click.option("--job-id", required=True)
 @folder_option
 def finish(job_id: str, job_dir: Path) -> None:

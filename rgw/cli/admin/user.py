@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from rgw.cli import output
 from rgw.cli.admin.common import full_uid, key_options, tenant_option, uid_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core import caps as capabilities
-from rgw.core import user_stats
+from rgw.core import metadata_sections, user_stats
 from rgw.core.dump.user import OPERATIONS
 from rgw.core.dump.user import user_stats as dumped_stats
+from rgw.core.gateway import Gateway
 from rgw.core.purge import purge_bucket
 from rgw.core.subusers import add_key
+from rgw.core.zone import ZoneError
 from rgw.errors import S3Error
+from rgw.formats.basics import PlacementRule
 from rgw.formats.user import UserInfo
 
 
@@ -24,6 +30,35 @@ def parse_op_mask(text: str) -> int:
     if words - names - {"*"}:
         raise click.BadParameter(f"{text!r} is not a list of {', '.join(sorted(names))} or *")
     return sum(bit for bit, name in OPERATIONS if name in words or "*" in words)
+
+
+def placement_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that tell where a user's new buckets and objects lie."""
+    for option in (
+        click.option("--tags", default="", help="Placement tags, separated by commas."),
+        click.option("--storage-class", default="", help="The class of new objects; beside --placement-id."),
+        click.option("--placement-id", default="", help="The placement of new buckets."),
+    ):
+        command = option(command)
+    return command
+
+
+def placement(gw: Gateway, placement_id: str, storage_class: str, tags: str) -> dict[str, object]:
+    """The attributes of a user that the options change. S3Error InvalidArgument for what the zone does not have.
+
+    A storage class alone changes nothing in radosgw-admin; here it is refused.
+    """
+    changed: dict[str, object] = {"placement_tags": tags.split(",")} if tags else {}
+    if placement_id:
+        rule = PlacementRule(placement_id, storage_class)
+        try:
+            gw.zone.data_pool(rule)
+        except ZoneError as error:
+            raise S3Error("InvalidArgument", str(error)) from None
+        changed["default_placement"] = rule
+    elif storage_class:
+        raise click.UsageError("--storage-class needs --placement-id")
+    return changed
 
 
 @click.group()
@@ -41,21 +76,25 @@ def user() -> None:
 @click.option("--max-buckets", type=int, default=1000)
 @click.option("--caps", help="Capabilities, such as `users=read,write; buckets=*`.")
 @click.option("--op-mask", help="What the user may do: `read, write, delete`, or `*`.")
-@click.option("--system", is_flag=True)
-@click.option("--admin", is_flag=True)
+@click.option("--system", type=bool, default=False, help="A system user needs no capabilities.")
+@click.option("--admin", type=bool, default=False, help="The same of an administrator.")
+@placement_options
 @asynchronous
 async def user_create(uid: str, tenant: str | None, display_name: str, email: str, access_key: str | None, secret_key: str | None,
                       max_buckets: int, gen_access_key: bool, gen_secret: bool, key_type: str, caps: str | None, op_mask: str | None,
-                      system: bool, admin: bool) -> None:
+                      system: bool, admin: bool, placement_id: str, storage_class: str, tags: str) -> None:
     """Creates a user and prints it."""
     granted = capabilities.parse(caps) if caps else {}
     mask = parse_op_mask(op_mask) if op_mask is not None else None
     async with gateway(current()) as gw:
+        place = placement(gw, placement_id, storage_class, tags)
         info = await gw.users.create(full_uid(uid, tenant), display_name, email=email, access_key=access_key, secret_key=secret_key,
                                      max_buckets=max_buckets, system=system, admin=admin)
-        if granted or mask is not None:
+        if granted or place or mask is not None:
             def change(info: UserInfo) -> UserInfo:
                 info.caps.caps.update(granted)
+                for name, value in place.items():
+                    setattr(info, name, value)
                 info.op_mask = info.op_mask if mask is None else mask
                 return info
 
@@ -86,11 +125,16 @@ async def user_info(uid: str | None, tenant: str | None, access_key: str | None,
 
 @user.command("list")
 @store_options
+@click.option("--max-entries", type=click.IntRange(1), help="Print a page of that many.")
+@click.option("--marker", default="", help="Where the page goes on.")
 @asynchronous
-async def user_list() -> None:
+async def user_list(max_entries: int | None, marker: str) -> None:
     """Lists the users' ids."""
     async with gateway(current()) as gw:
-        output.show(await gw.users.list())
+        if max_entries is None and not marker:
+            output.show(await gw.users.list())
+        else:
+            output.show(await metadata_sections.page(gw, "user", marker, max_entries or 1000))
 
 
 @user.command("rm")
@@ -98,8 +142,9 @@ async def user_list() -> None:
 @uid_option
 @tenant_option
 @click.option("--purge-data", is_flag=True, help="Remove the user's buckets and objects too.")
+@click.option("--purge-keys", is_flag=True, help="Accepted; a user's keys go with the user all the same.")
 @asynchronous
-async def user_rm(uid: str, tenant: str | None, purge_data: bool) -> None:
+async def user_rm(uid: str, tenant: str | None, purge_data: bool, purge_keys: bool) -> None:
     """Removes a user; one who owns buckets only with --purge-data."""
     progress = output.Progress()
     async with gateway(current()) as gw:
@@ -125,10 +170,12 @@ async def user_rm(uid: str, tenant: str | None, purge_data: bool) -> None:
 @click.option("--op-mask", help="What the user may do: `read, write, delete`, or `*`.")
 @click.option("--system", type=bool, help="Whether the user is a system user.")
 @click.option("--admin", type=bool, help="Whether the user is an administrator.")
+@placement_options
 @asynchronous
 async def user_modify(uid: str, tenant: str | None, display_name: str | None, email: str | None, max_buckets: int | None,
                       suspended: int | None, access_key: str | None, secret_key: str | None, gen_access_key: bool, gen_secret: bool,
-                      key_type: str, caps: str | None, op_mask: str | None, system: bool | None, admin: bool | None) -> None:
+                      key_type: str, caps: str | None, op_mask: str | None, system: bool | None, admin: bool | None,
+                      placement_id: str, storage_class: str, tags: str) -> None:
     """Changes what is given and prints the user."""
     changes: dict[str, object] = {"display_name": display_name, "email": None if email is None else email.lower(), "max_buckets": max_buckets}
     changes.update((name, None if value is None else int(bool(value)))
@@ -146,6 +193,7 @@ async def user_modify(uid: str, tenant: str | None, display_name: str | None, em
         return info
 
     async with gateway(current()) as gw:
+        changes.update(placement(gw, placement_id, storage_class, tags))
         output.show(output.user(await gw.users.change(full_uid(uid, tenant), change)))
 
 
