@@ -9,8 +9,9 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError
 
-from rgw.core import olh, version_check
+from rgw.core import olh
 from rgw.core.gateway import Gateway
+from rgw.core.head import existing_head
 from rgw.core.options import Options
 from rgw.store.interface import WriteOp
 from rgw.store.librados import connect
@@ -308,7 +309,7 @@ async def _die_half_way(pair, name):
             version = (await put(gateway, bucket, key, b"x", user)).version_id
             with mock.patch.object(olh, "apply_log", side_effect=Died), pytest.raises(Died):
                 await gateway.objects.delete(bucket, key, version)
-            head = await version_check.existing_head(gateway, bucket, key)
+            head = await existing_head(gateway, bucket, key)
             op = WriteOp()
             for attr in head.attrs:
                 if attr.startswith("user.rgw.olh.pending."):
