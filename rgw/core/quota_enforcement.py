@@ -117,7 +117,7 @@ class Quotas:
                 found.append(await self._take(("bucket", bucket.bucket_id), own, more, lambda: self.bucket_sums(bucket)))
             if user_quota is not None and user_quota.enabled:
                 found.append(await self._take(("user", bucket.owner.text()), user_quota, more, lambda: self._user_sums(owner)))
-        except S3Error:
+        except BaseException:
             for account in found:
                 account.flying += replace(more, objects=-more.objects, size=-more.size, rounded=-more.rounded)
             raise

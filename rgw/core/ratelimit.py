@@ -30,7 +30,7 @@ _READS = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(slots=True)
 class _Meter:
-    """What is left, in requests and bytes, at a moment of the monotonic clock."""
+    """What is left, in requests and bytes, at a moment of the monotonic clock: without end where there is no limit."""
 
     ops: float
     bytes: float
@@ -38,7 +38,9 @@ class _Meter:
 
     def refill(self, ops: int, size: int, now: float) -> None:
         part = (now - self.at) / _MINUTE
-        self.ops, self.bytes, self.at = min(self.ops + ops * part, ops), min(self.bytes + size * part, size), now
+        self.ops = min(self.ops + ops * part, ops) if ops else math.inf
+        self.bytes = min(self.bytes + size * part, size) if size else math.inf
+        self.at = now
 
     def wait(self, ops: int, size: int) -> float:
         """Seconds until another request may come."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from rgw.core.background import BackgroundTask
+from rgw.core.finish import uncancelled
 from rgw.formats import usage
 from rgw.formats.names import strhash
 from rgw.formats.usage import UsageData, UsageLogEntry
@@ -74,13 +75,16 @@ class UsageLog:
             by_oid: dict[str, list[UsageLogEntry]] = {}
             for entry in held.values():
                 by_oid.setdefault(self._oid(entry.user), []).append(entry)
+            refused: StoreError | None = None
             for oid, entries in by_oid.items():
                 request = usage.UsageAddOp(info=usage.UsageLogInfo(entries=entries))
                 try:
                     await (await self._pool()).write(oid, WriteOp().call(classes.USAGE_LOG_ADD(request)))
-                except StoreError:
+                except StoreError as error:
                     self._keep(entries)
-                    raise
+                    refused = error
+            if refused is not None:
+                raise refused
 
     def _keep(self, entries: list[UsageLogEntry]) -> None:
         for entry in entries:
@@ -148,7 +152,7 @@ class UsageLog:
 
     async def _flush_or_tell(self) -> None:
         try:
-            await self.flush()
+            await uncancelled(self.flush())  # what it has taken would be lost
         except StoreError as error:
             log.warning("cannot write the usage log: %s", error)
 

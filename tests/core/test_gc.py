@@ -180,6 +180,25 @@ async def test_worker(gateway, data):
     assert not await exists(data, name)
 
 
+async def test_a_worker_that_fails_begins_again(gateway, data, monkeypatch, caplog):
+    monkeypatch.setattr("rgw.core.background.AGAIN", 0.01)
+    name, process = f"t{unique()}", gateway.gc.process
+    await gateway.gc.enqueue(unique(), await put(data, name), wait=0)
+
+    async def once_broken():
+        monkeypatch.setattr(gateway.gc, "process", process)
+        raise ValueError("an entry that nobody expected")
+
+    monkeypatch.setattr(gateway.gc, "process", once_broken)
+    gateway.gc.start()
+    for _ in range(100):
+        if not await exists(data, name):
+            break
+        await asyncio.sleep(0.05)
+    await gateway.gc.stop()
+    assert not await exists(data, name) and "the worker gc failed" in caplog.text
+
+
 async def test_entries_of_a_gateway_that_waits_longer(gateway, data):
     """One that is not due yet stands before one that is: neither may be dropped without being released."""
     tag = unique()

@@ -10,6 +10,7 @@ from rgw.core.options import Options
 from rgw.core.quota_enforcement import Sums, added, exceeds
 from rgw.errors import S3Error
 from rgw.formats.basics import QuotaInfo
+from rgw.store.errors import TimedOut
 from tests.core.helpers import put
 
 
@@ -136,6 +137,25 @@ async def test_user(gateway, bucket, user, private):
     await gateway.objects.delete(bucket, "1")
     gateway.quotas.touched(bucket)
     await write(gateway, other, "4", user)
+
+
+async def test_a_write_that_never_began_takes_no_room(gateway, bucket, user, monkeypatch):
+    """The owner's sums could not be read, or the client hung up meanwhile: what was held of the bucket's quota is given back."""
+    await limited(gateway, bucket, max_objects=1)
+
+    def change(info):
+        info.user_quota = QuotaInfo(enabled=True, max_objects=3)
+        return info
+
+    async def silent(_owner):
+        raise TimedOut("no answer")
+
+    await gateway.users.change(user.user_id, change)
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.quotas, "_user_sums", silent)
+        with pytest.raises(TimedOut):
+            await write(gateway, bucket, "k", user)
+    await write(gateway, bucket, "k", user)
 
 
 async def test_quota_of_the_owners_buckets(gateway, bucket, user):

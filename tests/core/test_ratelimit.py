@@ -56,6 +56,18 @@ async def test_bytes_of_a_bucket(gateway, user, bucket):
     assert await wait_of(limits, user, bucket, "PUT") == 0
 
 
+async def test_a_limit_that_is_set_later_counts_from_then(gateway, user, bucket):
+    """What was used while only the other limit was set is no debt."""
+    clock = Clock()
+    limits = RateLimits(gateway, clock)
+    await limits.set_user(user, RateLimitInfo(max_write_ops=10, max_read_bytes=1 << 40, enabled=True))
+    for method in ["PUT"] * 3 + ["GET"] * 50:
+        limits.settle(await limits.admit(user, bucket, method), 1 << 30)
+    await limits.set_user(user, RateLimitInfo(max_write_ops=10, max_write_bytes=1000, max_read_ops=2, max_read_bytes=1 << 40, enabled=True))
+    assert await wait_of(limits, user, bucket, "PUT") == 0
+    assert [await wait_of(limits, user, bucket, "GET") for _ in range(3)] == [0, 0, 30]
+
+
 async def test_other_changes_keep_the_limit(gateway, user, bucket):
     limits = RateLimits(gateway)
     await limits.set_user(user, RateLimitInfo(max_read_ops=5, enabled=True))

@@ -45,6 +45,9 @@ async def test_what_the_store_refused_is_kept(gateway, user, monkeypatch):
     async def broken():
         raise TimedOut("no answer")
 
+    others = [f"{uid}-{number}" for number in range(8)]  # in other objects of the log, whichever comes first
+    for other in others:
+        usage.count(other, "b", "get_obj", 1, 0, True)
     with monkeypatch.context() as patch:
         patch.setattr(usage, "_pool", broken)
         await usage._flush_or_tell()
@@ -52,6 +55,9 @@ async def test_what_the_store_refused_is_kept(gateway, user, monkeypatch):
     await usage.flush()
     assert (await usage.read(uid))[0].total.ops == 2
     await usage.trim(uid)
+    for other in others:
+        assert (await usage.read(other))[0].total.ops == 1
+        await usage.trim(other)
 
 
 async def test_worker(cluster, options, user):
