@@ -105,9 +105,10 @@ async def run(choice: StoreChoice, sockets: list[socket.socket], tls: ssl.SSLCon
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    options = choice.load_options()  # before anything is made
     cluster = await open_cluster(choice, create=True)
     try:
-        gw = await Gateway.open(cluster, choice.load_options())
+        gw = await Gateway.open(cluster, options)
         try:
             gw.start_workers()
             server = Server(gw)

@@ -51,9 +51,12 @@ class StoreChoice:
         return self
 
     def load_options(self) -> Options:
-        """RGW's options from ceph.conf's sections or DIR/rgw.conf, with `-o` on top."""
+        """RGW's options from ceph.conf's sections or DIR/rgw.conf, with `-o` on top. ClickException for what is none."""
         conf = Path(self.conf) if self.conf else Path(self.data or DEFAULT_DATA) / "rgw.conf"
-        return Options.load(conf if conf.exists() else None, self.name or "client.admin", self.options)
+        try:
+            return Options.load(conf, self.name or "client.admin", self.options)
+        except (OSError, ValueError) as e:
+            raise click.ClickException(f"options of {conf} or -o: {e}") from e
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

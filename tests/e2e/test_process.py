@@ -63,6 +63,14 @@ def test_a_missing_store_is_told_apart_from_an_empty_one(tmp_path: Path) -> None
     assert not (tmp_path / "none").exists()
 
 
+def test_options_that_are_none_are_told_before_a_store_is_made(tmp_path: Path) -> None:
+    for option in ("rgw_nonsense=1", "rgw_max_chunk_size=big"):
+        done = subprocess.run([BIN / "rgw", "nano", "--data", str(tmp_path / "none"), "--listen", ":0", "-o", option],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "Error: " in done.stderr and option[:11] in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_second_start_is_quick(nano: RunningGateway) -> None:
     assert nano.stop() == 0
     before = time.monotonic()
