@@ -18,6 +18,8 @@ PREFIX = "x-amz-checksum-"
 LENGTHS = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32, "md5": 16}
 ALGORITHMS = ("crc32", "crc32c", "crc64nvme", "sha1", "sha256")
 COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
+_TRAILERS = {PREFIX + name for name in ALGORITHMS}
+_NO_VALUES = {PREFIX + name for name in ("algorithm", "mode", "type")}
 
 _CRCS: dict[str, Callable[[bytes, int], int]] = {"crc32": isal_zlib.crc32, "crc32c": crt.crc32c, "crc64nvme": crt.crc64nvme}
 # The polynomials, bit-reversed, for combine().
@@ -155,20 +157,23 @@ def algorithm_name(text: str) -> str:
 
 
 def expected(headers: Mapping[str, str]) -> Expectation | None:
-    """The checksum that an upload's headers name, if any. More than one, or one that contradicts the algorithm named: InvalidRequest."""
+    """The checksum that an upload's headers name, if any. InvalidRequest: more than one, one that contradicts the algorithm named, or one
+    that is not known, since the client would take it for verified."""
     named = headers.get("x-amz-sdk-checksum-algorithm") or headers.get("x-amz-checksum-algorithm") or ""
     named = algorithm_name(named) if named.strip() else ""
-    values = [(name, headers[PREFIX + name].strip()) for name in ALGORITHMS if PREFIX + name in headers]
+    values = [(name[len(PREFIX):], value.strip()) for name, value in headers.items() if name.startswith(PREFIX) and name not in _NO_VALUES]
     trailing = [name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip()]
-    trailing = [name.removeprefix(PREFIX) for name in trailing if name.startswith(PREFIX)]
+    if any(name not in _TRAILERS for name in trailing):
+        raise S3Error("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
+    trailing = [name.removeprefix(PREFIX) for name in trailing]
+    if any(name not in ALGORITHMS for name, _ in values):
+        raise S3Error("InvalidRequest", "The algorithm type you specified in x-amz-checksum- header is invalid.")
     if len(values) + len(trailing) > 1:
         raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
     if values:
         found = Expectation(values[0][0], values[0][1])
         decode_value(found.algorithm, values[0][1])
     elif trailing:
-        if trailing[0] not in ALGORITHMS:
-            raise S3Error("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
         found = Expectation(trailing[0], trailer=True)
     elif named:
         found = Expectation(named)

@@ -29,11 +29,12 @@ from rgw.core.finish import uncancelled
 from rgw.core.head import HeadWrite, existing_head
 from rgw.core.index import OP_CANCEL, OP_DEL, BucketIndex
 from rgw.core.indexed import IndexChange
+from rgw.core.key_index import read_key
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, tails
 from rgw.core.parallel import each
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
-from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, format_parts
+from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, format_parts, load
 from rgw.core.uploads import (
     CLOSED_PART,
     CLOSING,
@@ -55,7 +56,7 @@ from rgw.core.uploads import (
     reference_intent,
     reference_tag,
 )
-from rgw.core.versions import current, link_again, new_instance, put_head
+from rgw.core.versions import current, link_again, new_instance, put_head, shown
 from rgw.core.writer import remove_objects
 from rgw.core.zone import STANDARD
 from rgw.errors import S3Error
@@ -194,6 +195,29 @@ def _is_made_of(state: ObjectState, upload_id: str) -> bool:
     return manifest is not None and (manifest.prefix == named or any(rule.override_prefix == named for rule in manifest.rules.values()))
 
 
+async def _made(gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart]) -> ObjectState | None:
+    """What an upload that is gone became of these parts: the current object, or a version below newer ones. None if there is no such."""
+    try:
+        etag = combined_etag([item.etag.strip('"') for item in wanted])
+    except S3Error:
+        return None
+    state = await current(gw, bucket, key)
+    if state is not None and _is_made_of(state, upload_id):
+        return state if state.etag == etag else None
+    if bucket.versioned:
+        for stored in (await read_key(bucket, key)).listed:
+            if not stored.is_marker and stored.entry.meta.etag == etag:
+                try:
+                    state = await load(gw, bucket, key, shown(stored.entry.instance))
+                except S3Error as error:
+                    if error.code not in ("NoSuchVersion", "NoSuchKey"):  # it went meanwhile
+                        raise
+                    continue
+                if _is_made_of(state, upload_id):
+                    return state
+    return None
+
+
 async def complete(
     gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], *, conditions: Conditions | None = None,
     attrs_of: AttrsOf | None = None,
@@ -229,10 +253,10 @@ async def _complete_noted(
             intent.close()
         if error.code != "NoSuchUpload":
             raise
-        state = await current(gw, bucket, key)
-        if state is not None and _is_made_of(state, upload_id) and state.etag == combined_etag([item.etag.strip('"') for item in wanted]):
-            return state
-        raise
+        state = await _made(gw, bucket, key, upload_id, wanted)
+        if state is None:
+            raise
+        return state
     before = await existing_head(gw, bucket, key, upload.instance)
     parts, _, _ = await read_parts(upload)
     former = await _former(upload)

@@ -67,7 +67,7 @@ class Handler:
                 status = answer.status
                 return answer
             query = view.parameters
-            bucket, key, _virtual = address.bucket_and_key(view.raw_path, headers.get("host", ""), self._domains)
+            bucket, key, virtual = address.bucket_and_key(view.raw_path, headers.get("host", ""), self._domains)
             scope = "object" if key and bucket else "bucket" if bucket else "service"
             op = optable.find(view.method, scope, query, headers)                      # find the operation
             op_name = op.name
@@ -78,7 +78,7 @@ class Handler:
             body = BodyReader(request, _without_sums(headers) if op.own_sums else headers, identity.payload, self._gw.options.rgw_max_put_size,
                               self._gw.options.rgw_body_stall_timeout)
             req = Request(self._gw, view.method, bucket, key, query, headers, identity, body, _xml_of(body),
-                          secure=self._secure(request, headers))
+                          secure=self._secure(request, headers), virtual=virtual)
             if scope != "service" and op.name != "CreateBucket":                       # load the bucket's state
                 req.bucket = await req.find_bucket(bucket)
                 access.require_owner(req, req.bucket, "x-amz-expected-bucket-owner")

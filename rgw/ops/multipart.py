@@ -57,11 +57,19 @@ def _key(req: Request, upload: Upload) -> CustomerKey | None:
     return key
 
 
+def _same_algorithm(req: Request, upload: Upload) -> None:
+    """S3Error InvalidRequest for a part with another checksum than its upload's: the object's could not be made of it."""
+    wanted, sent = text(upload.attrs.get(attrs.CHECKSUM + "algorithm")), checksums.expected(req.headers)
+    if wanted and sent is not None and sent.algorithm != wanted:
+        raise S3Error("InvalidRequest", f"Checksum Type mismatch occurred, expected checksum Type: {wanted}, actual checksum Type: {sent.algorithm}")
+
+
 async def upload_part(req: Request) -> Result:
     number = _number(req)
     require_body(req)
     upload = await _upload(req)
     key = _key(req, upload)
+    _same_algorithm(req, upload)
     writer = req.gw.multipart.part_writer(upload, number, req.body.length, key)
     async with received(req, writer):
         sums = req.body.checksums
@@ -120,7 +128,7 @@ async def list_parts(req: Request) -> Result:
                       *_sums(p.checksums)]) for p in parts]
     return Result(xml=("ListPartsResult", [
         ("Bucket", req.bucket_name), ("Key", encode(req.key)), ("UploadId", upload.upload_id), ("Initiator", who), ("Owner", who),
-        ("StorageClass", "STANDARD"), ("PartNumberMarker", marker), ("NextPartNumberMarker", parts[-1].number if parts else 0),
+        ("StorageClass", upload.storage_class or "STANDARD"), ("PartNumberMarker", marker), ("NextPartNumberMarker", parts[-1].number if parts else 0),
         ("MaxParts", most), ("IsTruncated", more), *rows]))
 
 
@@ -204,7 +212,7 @@ async def complete(req: Request) -> Result:
         result.headers |= versioning.written_headers(state)
         sums = {name: text(state.attrs[attrs.CHECKSUM + name]) for name in checksums.ALGORITHMS if attrs.CHECKSUM + name in state.attrs}
         return "CompleteMultipartUploadResult", [
-            ("Location", f"/{req.bucket_name}/{req.key}"), ("Bucket", req.bucket_name), ("Key", req.key), ("ETag", f'"{state.etag}"'),
+            ("Location", req.object_url), ("Bucket", req.bucket_name), ("Key", req.key), ("ETag", f'"{state.etag}"'),
             *_sums(sums), ("ChecksumType", text(state.attrs.get(attrs.CHECKSUM + "type")) or None if sums else None)]
     result = Result()
     result.later = work()

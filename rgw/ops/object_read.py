@@ -105,7 +105,7 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
                 offset, length, status = start, size, 206
                 break
         else:
-            raise S3Error("InvalidPart", PartNumber=str(number))
+            raise S3Error("InvalidPartNumber", PartNumberRequested=str(number), ActualPartCount=str(len(parts)))
     else:
         if_range = req.headers.get("if-range")
         part = parse_range(req.headers.get("range"), state.size) if if_range in (None, f'"{state.etag}"') else None

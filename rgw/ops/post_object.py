@@ -130,8 +130,7 @@ def _answer(req: Request, fields: dict[str, str], done: Result) -> Result:
         more = f"bucket={quote(req.bucket_name, safe='')}&key={quote(key, safe='')}&etag={quote(etag, safe='')}"
         where = parts._replace(query=f"{parts.query}&{more}" if parts.query else more, fragment="").geturl()
         return Result(303, done.headers | {"Location": where})
-    scheme = "https" if req.secure else "http"
-    location = f"{scheme}://{req.headers.get('host', '')}/{quote(req.bucket_name)}/{quote(key)}"
+    location = req.object_url
     headers = done.headers | {"Location": location}
     status = fields.get("success_action_status")
     if status == "201":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from rgw.auth.identity import Identity
 from rgw.errors import S3Error
@@ -39,7 +40,7 @@ class Body(Protocol):
 class Request:
     """A decoded request. ``query`` values are decoded; ``headers`` names are lower case. ``xml()`` parses the body, ``xml(data)`` data.
 
-    ``secure``: it came through HTTPS.
+    ``secure``: it came through HTTPS. ``virtual``: the host names the bucket.
     """
 
     gw: Gateway
@@ -53,6 +54,13 @@ class Request:
     xml: Callable[..., Awaitable[Any]]
     bucket: Bucket | None = None
     secure: bool = False
+    virtual: bool = False
+
+    @property
+    def object_url(self) -> str:
+        """The object's address where the client reached the gateway."""
+        place = f"{'https' if self.secure else 'http'}://{self.headers.get('host', '')}"
+        return f"{place}/{quote(self.key)}" if self.virtual else f"{place}/{quote(self.bucket_name)}/{quote(self.key)}"
 
     @property
     def the_bucket(self) -> Bucket:

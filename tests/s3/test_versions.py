@@ -129,6 +129,8 @@ async def test_multipart_copy_acl_and_tags(s3):
     version = made["VersionId"]
     assert again["VersionId"] == version
     newer = await put(s3, "m", b"newer")
+    again = await s3.run("complete_multipart_upload", Bucket=s3.bucket, Key="m", UploadId=upload, MultipartUpload={"Parts": done})
+    assert (again["VersionId"], again["ETag"]) == (version, made["ETag"]) and await body(s3, "m") == (b"newer", newer)
     source = {"Bucket": s3.bucket, "Key": "m", "VersionId": version}
     copied = await s3.run("copy_object", Bucket=s3.bucket, Key="m", CopySource=source)
     assert copied["CopySourceVersionId"] == version and copied["VersionId"] not in (version, newer)
