@@ -298,7 +298,8 @@ async def test_a_refused_complete_changes_nothing(gateway, bucket, user, version
 
     async def seen():
         entries = {key for key in await index_keys(gateway, bucket) if "dst" in key and "_multipart_" in key}
-        stats = [(category, s.num_entries, s.total_size) for header in await gateway.buckets.stats(bucket) for category, s in header.stats.items()]
+        headers = await gateway.buckets.stats(bucket)
+        stats = [(category, s.num_entries, s.total_size) for header in headers for category, s in sorted(header.stats.items())]
         listed = [(part.number, part.etag) for part in (await gateway.multipart.list_parts(upload))[0]]
         xattrs = (await upload.pool.read(upload.meta_oid, ReadOp().getxattrs())).xattrs
         lock = await upload.pool.read(upload.meta_oid, ReadOp().call(classes.LOCK_GET_INFO(GetInfoOp(name=completing.LOCK_NAME))))
