@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core.index import BucketIndex, shard_names
 from rgw.core.metadata import SystemObject
+from rgw.core.parallel import each
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw, cls_user
 from rgw.formats.acl import AccessControlPolicy, shared_policy
@@ -229,7 +230,7 @@ class Buckets:
     ) -> tuple[Bucket, bool]:
         """Makes a bucket, or returns the owner's existing one with False. Names are not checked here.
 
-        S3Error BucketAlreadyExists, TooManyBuckets, InvalidLocationConstraint (unknown placement).
+        S3Error BucketAlreadyExists, TooManyBuckets, InvalidLocationConstraint (unknown placement), NotImplemented (one without index).
         """
         user = owner.user_id
         existing = await self._existing(name, owner)
@@ -242,6 +243,8 @@ class Buckets:
             rule = zone.default_placement
         if rule.name not in zone.params.placement_pools:
             raise S3Error("InvalidLocationConstraint")
+        if zone.params.placement_pools[rule.name].index_type != 0:
+            raise S3Error("NotImplemented", f"placement {rule.name} makes buckets without an index")
         now = time.time_ns()
         bucket_id = self.new_id()
         shards = self._gateway.options.rgw_override_bucket_index_max_shards or zone.index_shards
@@ -314,13 +317,7 @@ class Buckets:
 
     async def each(self, oids: Iterable[str], work: Callable) -> list:  # type: ignore[type-arg]
         """Runs ``work`` on each index object, so many at a time."""
-        limit = asyncio.Semaphore(self._gateway.options.rgw_bucket_index_max_aio)
-
-        async def one(oid: str):  # type: ignore[no-untyped-def]
-            async with limit:
-                return await work(oid)
-
-        return list(await asyncio.gather(*(one(oid) for oid in oids)))
+        return await each(oids, work, self._gateway.options.rgw_bucket_index_max_aio)
 
     async def link(self, point: BucketEntryPoint) -> None:
         """Enters a bucket, or its new instance, in its owner's list."""
@@ -395,7 +392,9 @@ class Buckets:
         raise S3Error("OperationAborted")
 
     async def stats(self, bucket: Bucket) -> Headers:
-        """The header of each index shard: entries and bytes by category."""
+        """The header of each index shard: entries and bytes by category. None for a bucket without index."""
+        if bucket.info.layout.current_index.layout.type != 0:
+            return []
         index = bucket.index
         request = cls_rgw.ListOp(num_entries=0, filter_prefix="", start_obj=ClsObjKey(), list_versions=False, delimiter="")
 

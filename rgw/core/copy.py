@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from rgw.core.encryption import CRYPT_PREFIX, CustomerKey
 from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite
 from rgw.core.manifest import Piece, gc_chain, plain_manifest, tail_bucket, tail_instance, tails
+from rgw.core.parallel import each
 from rgw.core.reader import ObjectChanged, read_all, read_head
 from rgw.core.state import COMPRESSION, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, with_nul
 from rgw.core.storage_class import object_placement, with_class
@@ -43,45 +43,31 @@ async def take_references(gw: Gateway, found: Iterable[GcObj], tag: str, intent:
 
     A tag that was given back must not be taken again on the same tail: it is retired there, and would never be released.
     """
-    limit = asyncio.Semaphore(gw.options.rgw_copy_obj_concurrency)
-    gone: list[GcObj] = []
+    async def take(tail: GcObj) -> GcObj | None:
+        ioctx = await gw.pool(tail.pool)
+        op = WriteOp().assert_exists().call(classes.REFCOUNT_GET(RefcountOp(tag=tag, implicit_ref=True)))
+        await intent.confirm()  # each one: what comes after a recovery gave them back would stay
+        try:
+            await ioctx.write(tail.oid, op, locator=tail.loc)
+        except store_errors.NotFound:
+            return tail
+        return None
 
-    async def take(tail: GcObj) -> None:
-        async with limit:
-            ioctx = await gw.pool(tail.pool)
-            op = WriteOp().assert_exists().call(classes.REFCOUNT_GET(RefcountOp(tag=tag, implicit_ref=True)))
-            await intent.confirm()  # each one: what comes after a recovery gave them back would stay
-            try:
-                await ioctx.write(tail.oid, op, locator=tail.loc)
-            except store_errors.NotFound:
-                gone.append(tail)
-
-    await _all(take(tail) for tail in found)
-    return gone
+    looked = await each(found, take, gw.options.rgw_copy_obj_concurrency, go_on=True)
+    return [tail for tail in looked if tail is not None]
 
 
 async def put_references(gw: Gateway, found: Iterable[GcObj], tag: str) -> None:
     """Gives references back. An unknown tag changes nothing (never the source's own reference: implicit is false)."""
-    limit = asyncio.Semaphore(gw.options.rgw_copy_obj_concurrency)
-
     async def put(tail: GcObj) -> None:
-        async with limit:
-            ioctx = await gw.pool(tail.pool)
-            try:
-                op = WriteOp().assert_exists().call(classes.REFCOUNT_PUT(RefcountOp(tag=tag, implicit_ref=False)))
-                await ioctx.write(tail.oid, op, locator=tail.loc)
-            except (store_errors.NotFound, store_errors.InvalidArgument):
-                return  # gone, or never referenced: nothing is held there
+        ioctx = await gw.pool(tail.pool)
+        try:
+            op = WriteOp().assert_exists().call(classes.REFCOUNT_PUT(RefcountOp(tag=tag, implicit_ref=False)))
+            await ioctx.write(tail.oid, op, locator=tail.loc)
+        except (store_errors.NotFound, store_errors.InvalidArgument):
+            return  # gone, or never referenced: nothing is held there
 
-    await _all(put(tail) for tail in found)
-
-
-async def _all(coros: Iterable[object]) -> None:
-    """Runs all to their end, then raises a failure: one after which something may still be under way goes first."""
-    results = await asyncio.gather(*coros, return_exceptions=True)  # type: ignore[call-overload]
-    failures = [result for result in results if isinstance(result, BaseException)]
-    if failures:
-        raise next((failure for failure in failures if not isinstance(failure, S3Error)), failures[0])
+    await each(found, put, gw.options.rgw_copy_obj_concurrency, go_on=True)
 
 
 async def copy(

@@ -75,3 +75,14 @@ async def test_many_at_a_time_end_with_the_first_failure_as_it_is():
         await each(range(1000), work, 3)
     assert running == 0 and len(begun) < 30
     assert await each([], work, 3) == []
+    del begun[:]
+    refused = work
+
+    async def harder(number):
+        if number == 8:
+            raise OSError("lost")
+        return await refused(number)
+
+    with pytest.raises(OSError, match="lost"):  # whatever is refused, the others are done
+        await each(range(100), harder, 3, go_on=True)
+    assert len(begun) == 99
