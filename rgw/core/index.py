@@ -65,11 +65,13 @@ class IndexKey:
 
 
 class BucketIndex:
-    """The index of one bucket. It follows the bucket through reshards."""
+    """The index of one bucket. It follows the bucket through reshards. S3Error NotImplemented for a bucket of radosgw's that has none."""
 
     __slots__ = ("_gateway", "_bucket")
 
     def __init__(self, gateway: Gateway, bucket: Bucket) -> None:
+        if bucket.info.layout.current_index.layout.type != 0:
+            raise S3Error("NotImplemented", f"bucket {bucket.name} has no index: its objects can only be read", BucketName=bucket.name)
         self._gateway = gateway
         self._bucket = bucket
 

@@ -11,10 +11,11 @@ from rgw.core.zone import ROOT_POOL, ZoneError, default_zone, default_zonegroup
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
 from rgw.formats.basics import PlacementRule
-from rgw.formats.bucket import BucketEntryPoint, BucketInfo
+from rgw.formats.bucket import BucketEntryPoint, BucketInfo, IndexLayout
 from rgw.formats.zone import NameToId, PeriodConfig
 from rgw.store.embedded import open_store
 from rgw.store.interface import ReadOp, WriteOp
+from tests.core.helpers import fetch, put
 
 
 @pytest.fixture
@@ -143,5 +144,32 @@ async def test_unknown_placement_and_newer_bucket(store):
                 await change
             assert refusal.value.code == "NotImplemented"
             assert (await root.read("b-two", ReadOp().read())).data == point
+    finally:
+        await gateway.close()
+
+
+async def test_placements_and_buckets_without_an_index(store):
+    """Radosgw can have them. No bucket is made there; of those that are there objects are read, and nothing is written, listed or removed."""
+    gateway = await Gateway.open(store, Options())
+    try:
+        user = await gateway.users.create("u", "U")
+        acl = AccessControlPolicy.private("u", "U")
+        bucket, _ = await gateway.buckets.create("b-one", user, acl)
+        await put(gateway, bucket, "k", b"1", user)
+        info = BucketInfo.decode(bucket.instance.data)
+        info.layout.current_index.layout = IndexLayout(1)
+        oid = f".bucket.meta.b-one:{bucket.bucket_id}"
+        await (await store.open_pool("default.rgw.meta", "root")).write(oid, WriteOp().write_full(info.encode()))
+        await gateway.metadata.announce(gateway.zone.meta_root, oid)
+        bucket = await gateway.buckets.get("b-one")
+        assert await fetch(gateway, bucket, "k") == b"1" and await gateway.buckets.stats(bucket) == []
+        gateway.zone.params.placement_pools["default-placement"].index_type = 1
+        before = await objects(store)
+        for refused in (put(gateway, bucket, "k", b"2", user), gateway.listing.objects(bucket), gateway.objects.delete(bucket, "k"),
+                        gateway.buckets.delete(bucket), gateway.users.remove("u", purge=True), gateway.buckets.create("b-two", user, acl)):
+            with pytest.raises(S3Error) as refusal:
+                await refused
+            assert refusal.value.code == "NotImplemented"
+        assert await objects(store) == before
     finally:
         await gateway.close()
