@@ -31,6 +31,7 @@ from rgw.ops.request import Request, Result
 from rgw.store import errors as store_errors
 
 log = logging.getLogger("rgw.frontend")
+_MAX_HEADERS = 1024  # more than S3 stores as metadata, whose size alone is limited
 _READ_AHEAD = 16 << 10  # bytes of a body above which no more are read; one read may bring 256 KiB, and every connection may hold as many
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
 
@@ -234,11 +235,6 @@ def _store_refusal(error: BaseException) -> S3Error:
     return S3Error("InternalError")
 
 
-def make_app(gateway: Gateway) -> web.Server:
-    """A low-level server whose instances are protocols for ``loop.create_server``."""
-    return web.Server(Handler(gateway), access_log=None, auto_decompress=False)
-
-
 class Server:
     """A gateway on listening sockets."""
 
@@ -257,7 +253,7 @@ class Server:
 
     def _connection(self) -> Protocol:
         return Protocol(self._server, loop=asyncio.get_running_loop(), access_log=None,  # type: ignore[arg-type]  # its own default says so
-                        auto_decompress=False, read_bufsize=_READ_AHEAD)  # objects are kept as sent
+                        auto_decompress=False, read_bufsize=_READ_AHEAD, max_headers=_MAX_HEADERS)  # objects are kept as sent
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1

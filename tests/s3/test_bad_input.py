@@ -300,6 +300,10 @@ async def test_no_http_is_told_and_the_connection_closed(s3, lines, code):
 
 
 async def test_metadata(s3):
+    many = {f"x-amz-meta-{n}": "v" for n in range(400)}  # as many as fit into 2 KiB
+    assert (await ask(s3, "PUT", path(s3, "k"), many)).status == 200
+    stored = (await s3.gw.objects.get(await s3.gw.buckets.get(s3.bucket), "k")).attrs
+    assert sum(name.startswith("user.rgw.x-amz-meta-") for name in stored) == 400
     refused = await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-a": "v" * 2048}, b"1")
     assert refused.code == "MetadataTooLarge"
     assert (await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-a": "v" * 2000, "Cache-Control": "max-age=1"}, b"1")).status == 200
