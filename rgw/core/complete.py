@@ -218,6 +218,15 @@ async def _made(gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: l
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a Complete asks for: see ``complete``."""
+
+    wanted: list[CompletedPart]
+    conditions: Conditions | None
+    attrs_of: AttrsOf | None
+
+
 async def complete(
     gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], *, conditions: Conditions | None = None,
     attrs_of: AttrsOf | None = None,
@@ -227,22 +236,18 @@ async def complete(
     ``attrs_of`` tells further attributes of the object from its parts. S3Error NoSuchUpload, InvalidPart, InvalidPartOrder,
     EntityTooSmall, MalformedXML, PreconditionFailed.
     """
-    return await uncancelled(_complete(gw, bucket, key, upload_id, wanted, conditions, attrs_of))
+    return await uncancelled(_complete(gw, bucket, key, upload_id, _Asked(wanted, conditions, attrs_of)))
 
 
-async def _complete(
-    gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], conditions: Conditions | None,
-    attrs_of: AttrsOf | None,
-) -> ObjectState:
+async def _complete(gw: Gateway, bucket: Bucket, key: str, upload_id: str, asked: _Asked) -> ObjectState:
     cookie = random_text(16)
     with gw.intents.ending(bucket, key, upload_id, cookie, abort=False) as intent:
         intent.begin()
-        return await _complete_noted(gw, bucket, key, upload_id, wanted, conditions, attrs_of, cookie, intent)
+        return await _complete_noted(gw, bucket, key, upload_id, asked, cookie, intent)
 
 
 async def _complete_noted(
-    gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart], conditions: Conditions | None,
-    attrs_of: AttrsOf | None, cookie: str, intent: OpenIntent,
+    gw: Gateway, bucket: Bucket, key: str, upload_id: str, asked: _Asked, cookie: str, intent: OpenIntent,
 ) -> ObjectState:
     try:
         upload = await load_upload(gw, bucket, key, upload_id)
@@ -253,7 +258,7 @@ async def _complete_noted(
             intent.close()
         if error.code != "NoSuchUpload":
             raise
-        state = await _made(gw, bucket, key, upload_id, wanted)
+        state = await _made(gw, bucket, key, upload_id, asked.wanted)
         if state is None:
             raise
         return state
@@ -267,45 +272,36 @@ async def _complete_noted(
     if died and await _was_replaced(gw, upload, parts):
         await _finish(gw, upload, parts + former, None)
         raise S3Error("NoSuchUpload", UploadId=upload_id)
+    return await _join(gw, upload, parts, former, asked, cookie, intent)
+
+
+async def _join(
+    gw: Gateway, upload: Upload, parts: list[Part], former: list[Part], asked: _Asked, cookie: str, intent: OpenIntent,
+) -> ObjectState:
+    """Makes the object of a closed upload, or opens that again."""
     write: HeadWrite | None = None
     renamed: list[Part] = []
     others: list[GcObj] = []
-    tag = upload_id
+    tag = upload.upload_id
+    conditions = asked.conditions
     try:
-        chosen = _select(gw, parts, wanted)
+        chosen = _select(gw, parts, asked.wanted)
         manifest, others = await _manifest(gw, upload, chosen)
-        attrs = {
-            name: value for name, value in upload.attrs.items()
-            if name not in OWN_ATTRS and name not in (CLOSING, PIECES) and not name.startswith("lock.")
-        }
-        attrs.pop(STORAGE_CLASS, None)
-        if upload.storage_class not in ("", STANDARD):  # radosgw's uploads know of the standard class by none
-            attrs[STORAGE_CLASS] = upload.storage_class.encode()
-        compression = joined([part.cs_info for part in chosen], [part.stored_size for part in chosen])
-        if compression is not None:
-            attrs[COMPRESSION] = compression.encode()
-        attrs[ETAG] = combined_etag([part.etag for part in chosen]).encode()
-        if attrs_of is not None:
-            attrs.update(attrs_of(chosen))
+        attrs = _attrs(upload, chosen, asked.attrs_of)
         if manifest.explicit_objs:
             attrs[PARTS] = format_parts([(part.number, part.size) for part in chosen])
-            tag = object_tag(upload_id, cookie)
-            await intent.amend(
-                instance=upload.instance, head_oid=names.raw_name(bucket.marker, key, upload.instance), window=gw.intents.window,
-                pool=places.tail_pool_name(gw, bucket, upload.placement), manifest=GcObjChain(objs=others).encode(),
-                prefixes=[f"{part.prefix(upload)}.{part.number}" for part in parts + former])
+            tag = object_tag(upload.upload_id, cookie)
+            await _note_references(gw, upload, parts + former, others, intent)
             renamed = parts
-            op = WriteOp().assert_exists()
-            _rename(op, parts, PART, CLOSED_PART)
-            await upload.pool.write(upload.meta_oid, op)
+            await _hide(upload, parts)
             if await take_references(gw, others, tag, intent):
                 raise S3Error("InvalidPart")  # the part's own reference was lost
         keys = [upload.part_key(part.prefix(upload), part.number) for part in parts + former]
         # A version's conditions are judged again when it is linked, after its index entry is complete: the parts may have to stay.
         judged_late = bool(upload.instance) and conditions is not None and conditions.any
         write = HeadWrite(
-            bucket, key, attrs, manifest, None, tail_tag=tag.encode(), conditions=conditions, remove_objs=[] if judged_late else keys, intent=intent,
-            instance=upload.instance)
+            upload.bucket, upload.key, attrs, manifest, None, tail_tag=tag.encode(), conditions=conditions,
+            remove_objs=[] if judged_late else keys, intent=intent, instance=upload.instance)
         state, won = await put_head(gw, write)
     except BaseException as error:
         if write is None or not write.may_exist:
@@ -318,6 +314,39 @@ async def _complete_noted(
         await put_references(gw, others, tag)
     await _finish(gw, upload, parts + former, manifest if won else None, indexed=not won or judged_late)
     return state
+
+
+def _attrs(upload: Upload, chosen: list[Part], attrs_of: AttrsOf | None) -> dict[str, bytes]:
+    """The attributes of the object: the upload's, and those that its parts make."""
+    attrs = {
+        name: value for name, value in upload.attrs.items()
+        if name not in OWN_ATTRS and name not in (CLOSING, PIECES) and not name.startswith("lock.")
+    }
+    attrs.pop(STORAGE_CLASS, None)
+    if upload.storage_class not in ("", STANDARD):  # radosgw's uploads know of the standard class by none
+        attrs[STORAGE_CLASS] = upload.storage_class.encode()
+    compression = joined([part.cs_info for part in chosen], [part.stored_size for part in chosen])
+    if compression is not None:
+        attrs[COMPRESSION] = compression.encode()
+    attrs[ETAG] = combined_etag([part.etag for part in chosen]).encode()
+    if attrs_of is not None:
+        attrs.update(attrs_of(chosen))
+    return attrs
+
+
+async def _note_references(gw: Gateway, upload: Upload, parts: list[Part], others: list[GcObj], intent: OpenIntent) -> None:
+    """Tells the intent what is about to be taken, and the prefixes of tails and parts, for the one who finds no upload any more."""
+    await intent.amend(
+        instance=upload.instance, head_oid=names.raw_name(upload.bucket.marker, upload.key, upload.instance), window=gw.intents.window,
+        pool=places.tail_pool_name(gw, upload.bucket, upload.placement), manifest=GcObjChain(objs=others).encode(),
+        prefixes=[f"{part.prefix(upload)}.{part.number}" for part in parts])
+
+
+async def _hide(upload: Upload, parts: list[Part]) -> None:
+    """Renames the parts' records, so that radosgw sees none."""
+    op = WriteOp().assert_exists()
+    _rename(op, parts, PART, CLOSED_PART)
+    await upload.pool.write(upload.meta_oid, op)
 
 
 async def _was_replaced(gw: Gateway, upload: Upload, parts: list[Part]) -> bool:
