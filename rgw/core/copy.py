@@ -93,13 +93,13 @@ async def copy(
     try:
         if src.encrypted or customer_key is not None:
             return await _copy_data(gw, src, bucket, key, chosen, conditions, customer_key)
-        if itself and _same_class(gw, src, bucket, rule):
+        if itself and _may_share(gw, src, bucket, rule):
             return await _onto_itself(gw, src, bucket, key, raw, conditions)
         if src.manifest is None or not tails(src.manifest):
             if src.size <= places.head_room(gw, bucket, places.tail_pool_name(gw, bucket, rule)):
                 return await _copy_small(gw, src, bucket, key, chosen, rule, conditions)
             return await _copy_data(gw, src, bucket, key, chosen, conditions)
-        if not _same_class(gw, src, bucket, rule):
+        if not _may_share(gw, src, bucket, rule):
             return await _copy_data(gw, src, bucket, key, chosen, conditions)
         return await _by_reference(gw, src, bucket, key, raw, conditions)
     except ObjectChanged as error:
@@ -111,7 +111,10 @@ def _of_stored_form(name: str) -> bool:
     return name == COMPRESSION or name.startswith(CRYPT_PREFIX)
 
 
-def _same_class(gw: Gateway, src: ObjectState, bucket: Bucket, rule: PlacementRule) -> bool:
+def _may_share(gw: Gateway, src: ObjectState, bucket: Bucket, rule: PlacementRule) -> bool:
+    """Whether the stored bytes may serve the copy: they lie in the class's pool, and a manifest of a newer release is not written again."""
+    if src.manifest is not None and src.manifest.newer:
+        return False
     held = places.head_pool_name(gw, src.bucket) if src.manifest is None else places.manifest_pool_name(gw, src.bucket, src.manifest)
     return held == places.tail_pool_name(gw, bucket, rule)
 
