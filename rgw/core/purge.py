@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rgw.core import bucket_check
 from rgw.core.parallel import each
+from rgw.errors import S3Error
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
@@ -18,22 +20,30 @@ _PARALLEL = 16  # deletions in flight
 async def purge_bucket(gw: Gateway, bucket: Bucket, progress: Callable[[str], None] | None = None) -> int:
     """Removes every version of every object, then the bucket with its uploads under way; the number of objects.
 
-    Broken off, it has removed some: a second run goes on. S3Error BucketNotEmpty if somebody keeps writing.
+    An index that lists what is not there is mended first. Broken off, it has removed some: a second run goes on. S3Error BucketNotEmpty if
+    somebody keeps writing.
     """
-    done = 0
+    done, mended = 0, False
 
-    async def one(entry: ListedEntry) -> None:
+    async def one(entry: ListedEntry) -> bool:
         nonlocal done
         version = (entry.instance or "null") if bucket.versioned else ""
-        await gw.objects.delete(bucket, entry.name, version_id=version)
+        if not await gw.objects.delete(bucket, entry.name, version_id=version):
+            return False
         done += 1
         if progress is not None and done % 100 == 0:
             progress(f"{bucket.name}: {done} objects removed")
+        return True
 
     while True:
         page = await gw.listing.versions(bucket)
-        await each(page.entries, one, _PARALLEL)
-        if not page.truncated:
+        removed = sum(await each(page.entries, one, _PARALLEL))
+        if removed == len(page.entries) and not page.truncated:
             break
+        if not removed and page.entries:
+            if mended:
+                raise S3Error("BucketNotEmpty", f"{bucket.name} lists objects that are not there, such as {page.entries[0].name}")
+            await bucket_check.check(gw, bucket, fix=True, check_objects=True, progress=progress)
+            mended = True
     await gw.buckets.delete(bucket)
     return done

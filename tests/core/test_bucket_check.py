@@ -6,11 +6,12 @@ import pytest
 
 from rgw.core import bucket_check, raw_index
 from rgw.core.index import IndexKey
+from rgw.core.purge import purge_bucket
 from rgw.errors import S3Error
 from rgw.formats.index import DirEntry
 from rgw.formats.names import raw_name
 from rgw.store.interface import WriteOp
-from tests.core.helpers import body, new_upload, put, upload_part
+from tests.core.helpers import body, census, new_upload, put, upload_part
 
 
 async def damaged(gateway, bucket, user):
@@ -124,3 +125,15 @@ def test_heads_are_known_by_their_names(key, instance):
 @pytest.mark.parametrize("oid", ["m.1__shadow_.abc_1", "m.1__multipart_a.2~x.1", "m.1__shadow:VER_.abc_1", "m.12_a", "other"])
 def test_other_names_are_no_heads(oid):
     assert bucket_check.parse_head("m.1", oid) is None
+
+
+async def test_a_purge_of_a_bucket_that_lists_what_is_not_there(gateway, bucket, user, add_entries):
+    """It does not list and remove nothing for ever, and takes what is there and not listed along."""
+    await add_entries(bucket, "k1", "k2", "k3")
+    for key in ("last", "unlisted"):
+        await put(gateway, bucket, key, b"x", user)
+    await gateway_write(bucket, "unlisted", WriteOp().omap_rm([b"unlisted"]))
+    assert await asyncio.wait_for(purge_bucket(gateway, bucket), 60) == 2
+    assert not await census(gateway, bucket)
+    with pytest.raises(S3Error, match="NoSuchBucket"):
+        await gateway.buckets.get(bucket.name)
