@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from rgw.core import places, raw_index
 from rgw.core.dump.bucket import CATEGORIES, usage
-from rgw.core.head import entry_meta
 from rgw.core.index import GUARD, OP_DEL, RESHARDING, IndexKey
 from rgw.core.index_repair import entry_of, suggest
-from rgw.core.indexed import IndexChange
 from rgw.core.key_index import read_key
 from rgw.core.parallel import each
 from rgw.core.state import ObjectState, is_olh_only, load
 from rgw.core.uploads import load_upload
 from rgw.core.version_check import LEFT_OVER, NEVER_LINKED, UNFINISHED, UNLINKED_AFTER, Finding, KeyCheck
-from rgw.core.version_mend import list_version
+from rgw.core.version_mend import list_version, tell_head
 from rgw.errors import S3Error
 from rgw.formats import index_keys, names
 from rgw.formats.index import FLAG_DELETE_MARKER, FLAG_VER_MARKER, DirEntry, DirEntryMeta, DirHeader, OlhEntry
@@ -352,24 +350,11 @@ def _by_key(items: Iterable[Difference]) -> dict[str, list[Difference]]:
 async def _mend_one(gw: Gateway, bucket: Bucket, item: Difference) -> bool:
     """Whether the entry was as it had been read, and is right now. A write that begins meanwhile changes the entry first: then it is left."""
     if item.entry is None:
-        return await _list_it(gw, bucket, item.key)
+        await tell_head(gw, bucket, item.key, "")  # as a write does: whatever is written meanwhile has a later version, and wins
+        return True
     key = IndexKey.of(item.key)
     state = await _state(gw, bucket, item.key, "")
     return await suggest(bucket, key, key.name, item.raw, item.entry, None if state is None else entry_of(item.entry, state))
-
-
-async def _list_it(gw: Gateway, bucket: Bucket, name: str) -> bool:
-    """Enters an object that the index does not list, as a write does: whatever is written meanwhile has a later version, and wins."""
-    change = await IndexChange.prepare(gw, bucket, IndexKey.of(name), delete=False, tag=gw.new_tag())
-    state = None
-    try:
-        state = await _state(gw, bucket, name, "")
-    finally:
-        if state is None:
-            await change.cancel()
-    if state is not None:
-        await change.complete(state.head_pool.pool_id, state.version, entry_meta(state.attrs, state.stored_size, state.mtime))
-    return True
 
 
 async def check_olh(gw: Gateway, bucket: Bucket, *, fix: bool = False, progress: Progress | None = None) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from cffi import FFI
+
+from rgw import extension
 
 HERE = Path(__file__).parent
 
@@ -81,13 +81,7 @@ def build() -> Path:
     ffi = FFI()
     ffi.cdef((HERE / "binding.h").read_text() + CDEF)
     ffi.set_source("rgw.store.librados._rados", (HERE / "binding.c").read_text(), libraries=["rados"], extra_compile_args=["-O2", "-Wall"])
-    with tempfile.TemporaryDirectory() as work:
-        built = Path(ffi.compile(tmpdir=work, verbose=False))
-        target = HERE / built.name
-        staged = target.with_suffix(".new")
-        shutil.copy(built, staged)
-        staged.replace(target)  # in one step: a running gateway keeps the file it has mapped
-    return target
+    return extension.build(ffi, HERE)
 
 
 if __name__ == "__main__":
