@@ -323,7 +323,8 @@ def _attrs(upload: Upload, chosen: list[Part], attrs_of: AttrsOf | None) -> dict
         if name not in OWN_ATTRS and name not in (CLOSING, PIECES) and not name.startswith("lock.")
     }
     attrs.pop(STORAGE_CLASS, None)
-    if upload.storage_class not in ("", STANDARD):  # radosgw's uploads know of the standard class by none
+    unnamed = ("", STANDARD)  # radosgw's uploads know of the standard class by none, unless their bucket has another one of its own
+    if upload.storage_class and not (upload.storage_class in unnamed and upload.bucket.placement.storage_class in unnamed):
         attrs[STORAGE_CLASS] = upload.storage_class.encode()
     compression = joined([part.cs_info for part in chosen], [part.stored_size for part in chosen])
     if compression is not None:
