@@ -70,10 +70,13 @@ async def copy_pool(source: Cluster, target: Cluster, pool: str, *, overwrite: b
             limit.release()
         progress(f"{pool}: {count:,} objects, {size >> 20:,} MiB")
 
-    async with asyncio.TaskGroup() as tasks:
-        async for found in everything.list_objects():
-            await limit.acquire()
-            tasks.create_task(one(found))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            async for found in everything.list_objects():
+                await limit.acquire()
+                tasks.create_task(one(found))
+    except ExceptionGroup as failures:  # those of the others are alike, or come of it
+        raise failures.exceptions[0] from failures
     return count, size
 
 
@@ -88,7 +91,7 @@ async def copy_object(source: IoCtx, target: IoCtx, found: ObjectName, *, overwr
         except NotFound:
             pass
         else:
-            raise click.ClickException(f"{target.pool}/{oid} is in the target already (--overwrite replaces)")
+            raise click.ClickException(f"{target.pool}/{oid} is in the target already (--overwrite replaces, --resume goes on)")
     head = await source.read(oid, ReadOp().stat().getxattrs().omap_get_header().read(0, CHUNK).omap_get(b"", b"", 1000), locator)
     op = WriteOp(head.mtime).create().omap_clear().write_full(head.data).setxattrs(head.xattrs)
     assert head.omap is not None

@@ -16,8 +16,13 @@ from rgw.store.interface import ALL_NAMESPACES, IoCtx, OmapPage, ReadOp
 
 @click.group()
 @store_options
-def rados() -> None:
+@click.option("-p", "--pool", help="The pool, here or after the command.")
+@click.option("-N", "--namespace", help="Its namespace, likewise.")
+@click.pass_context
+def rados(ctx: click.Context, pool: str | None, namespace: str | None) -> None:
     """Shows pools and objects, as Ceph's `rados` does."""
+    given = {name: value for name, value in (("pool", pool), ("namespace", namespace)) if value is not None}
+    ctx.default_map = dict.fromkeys(rados.commands, given)
 
 
 def pool_command(command: Callable[..., Any]) -> Callable[..., Any]:

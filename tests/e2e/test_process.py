@@ -55,6 +55,8 @@ def test_store_options_stand_before_or_after_the_subcommand(nano: RunningGateway
     for arguments in (["--data", data, "rados", "lspools"], ["rados", "--data", data, "lspools"], ["rados", "lspools", "--data", data]):
         done = subprocess.run([BIN / "rgw", *arguments], capture_output=True, text=True, timeout=60)
         assert "default.rgw.meta" in done.stdout.split(), done.stderr
+    for arguments in (["-p", "default.rgw.meta", "-N", "users.uid", "ls"], ["ls", "-p", "default.rgw.meta", "-N", "users.uid"]):
+        assert nano.rgw("rados", *arguments).split() == ["nano"]
 
 
 def test_a_missing_store_is_told_apart_from_an_empty_one(tmp_path: Path) -> None:
@@ -89,6 +91,8 @@ def test_store_copy_moves_everything(nano: RunningGateway, tmp_path: Path) -> No
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert f"default.rgw.buckets.data: 4 objects, {(9 << 20) + 5} bytes" in done.stderr
+    again = subprocess.run(done.args, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 1 and "is in the target already" in again.stderr and "Traceback" not in again.stderr
     (tmp_path / "second").mkdir()
     other = start_nano(tmp_path / "other")
     try:
