@@ -70,6 +70,7 @@ class OrphanJob:
         if not known and not pool:
             raise S3Error("InvalidArgument", f"there is no job {path.stem}: name the pool to start one")
         self.path = path
+        self._left = 0  # names that nothing struck off yet
         self._db = sqlite3.connect(path)
         self._db.executescript(_SCHEMA)
         if not known:
@@ -104,7 +105,8 @@ class OrphanJob:
 
     def _strike(self, oids: Iterable[str]) -> None:
         with self._db:
-            self._db.executemany("delete from seen where name = ? and namespace = ?", ((_text(oid), self._namespace) for oid in oids))
+            done = self._db.executemany("delete from seen where name = ? and namespace = ?", ((_text(oid), self._namespace) for oid in oids))
+        self._left -= max(done.rowcount, 0)
 
     @property
     def _namespace(self) -> str:
@@ -142,10 +144,11 @@ class OrphanJob:
 
     async def _each_bucket(self, gw: Gateway, progress: Progress, what: str, work) -> None:  # type: ignore[no-untyped-def]
         buckets = await self._by_marker(gw)
+        self._left = self._count("seen")  # counted once: of a large pool that takes as long as a small bucket
         for number, (marker, bucket) in enumerate(buckets.items()):
             if self._db.execute("select 1 from done where bucket = ?", (f"{what}:{marker}",)).fetchone():
                 continue
-            progress(f"{what}: bucket {number + 1} of {len(buckets)}, {self._count('seen'):,} objects not reached yet")
+            progress(f"{what}: bucket {number + 1} of {len(buckets)}, {self._left:,} objects not reached yet")
             try:
                 await work(gw, bucket)
             except S3Error as error:
