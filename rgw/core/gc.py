@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -34,7 +35,7 @@ RATE = "user.rgw.x-pyrgw-gc-rate"  # an xattr of the first queue: objects releas
 _TELLING = 100  # objects that a collection must have released for that
 _LOCK = "gc_process"
 _ENTRY = 1000  # objects of an entry, about 250 KB: one of an object of terabytes would be more than an OSD takes in one write
-_LATER = 600  # seconds by which an entry that stands for a deferred one is due after the time to which that was deferred
+_MARGIN = 5.0  # seconds at least, for clocks that differ and operations that wait
 LONGEST_REST = 0.1  # seconds: on a busy machine, too, it comes to an end
 _QUEUE_VERSION = ObjVersion(ver=1, tag="")  # of a queue that is initialised
 
@@ -122,10 +123,12 @@ class GarbageCollector:
                 raise NoSpace(f"{self._oid(tag)} is full, and what it should have taken cannot be removed")
 
     async def defer(self, tag: str) -> bool:
-        """Puts off the collection of what is queued under ``tag``, for a reader; whether anything was to be put off.
+        """Puts off the collection of what is queued under ``tag``, for a reader; whether it was about to come, in less than 3/4 of
+        ``rgw_gc_obj_min_wait``.
 
-        The class only notes of a queue's entry that it is superseded, and drops it: whoever defers adds it anew, with a time that is later
-        than the one noted, and first, so that there is always one which counts.
+        The class only notes of a queue's entry until when it is superseded, and drops it: whoever defers adds it anew, first, so that there is
+        always one which counts. The new one waits as long as any other (it would not if the note said so: it has to be due later than that), for
+        entries which are due before those in front of them make radosgw drop these (see ``_drain``).
         """
         ioctx, oid, wait = await self._pool(), self._oid(tag), self._gateway.options.rgw_gc_obj_min_wait
         found: Entries = []
@@ -133,11 +136,14 @@ class GarbageCollector:
         while more:
             entries, marker, more = await self._page(ioctx, oid, _Source(queue=True), marker, True)
             found += [entry for entry in entries if entry.tag == tag]
-        if not found or min(entry.time for entry in found) > time.time_ns() + wait * 1_000_000_000:
+        left = [(entry.time - time.time_ns()) / 1e9 for entry in found]
+        if not left or min(left) > wait * 3 / 4:
             return False
+        margin = max(wait / 8, _MARGIN)
+        until = math.ceil(max(*left, 0.0) + margin)
         for entry in found:
-            await self._append(tag, list(entry.chain.objs), wait + _LATER)
-        request = cls_rgw.GcSetEntryOp(expiration_secs=wait, info=GcObjInfo(tag=tag))
+            await self._append(tag, list(entry.chain.objs), max(wait, math.ceil(until + margin)))
+        request = cls_rgw.GcSetEntryOp(expiration_secs=until, info=GcObjInfo(tag=tag))
         await ioctx.write(oid, self._guarded(_QUEUE_VERSION).call(classes.GC_QUEUE_UPDATE_ENTRY(request)))
         return True
 
