@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from rgw.core.intents import OpenIntent
 
 LOCK_NAME = "RGWCompleteMultipart"
+_LOCK_XATTR = f"lock.{LOCK_NAME}"
 _LOCK_SECONDS = 600  # radosgw's own
 _NOT_CLOSED = ("NoSuchUpload", "OperationAborted")  # refusals of ``_close`` and before it: nothing is locked, nothing has to be settled
 _LOCK_WAIT = 30.0    # seconds to wait for another one who ends the upload: clients give up after 60
@@ -195,6 +196,20 @@ def _is_made_of(state: ObjectState, upload_id: str) -> bool:
     return manifest is not None and (manifest.prefix == named or any(rule.override_prefix == named for rule in manifest.rules.values()))
 
 
+async def _standing(gw: Gateway, upload: Upload) -> ObjectState | None:
+    """The object that a Complete made which did not come to the upload's end, as before ``_close``. One of radosgw's left its lock."""
+    bucket, key = upload.bucket, upload.key
+    state = await existing_head(gw, bucket, key, upload.instance)
+    if state is not None and _is_made_of(state, upload.upload_id):
+        return state
+    if bucket.versioned and _LOCK_XATTR in upload.attrs:  # radosgw chose a version of its own
+        for stored in (await read_key(bucket, key)).versions:
+            state = None if stored.is_marker else await existing_head(gw, bucket, key, stored.entry.instance)
+            if state is not None and _is_made_of(state, upload.upload_id):
+                return state
+    return None
+
+
 async def _made(gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart]) -> ObjectState | None:
     """What an upload that is gone became of these parts: the current object, or a version below newer ones. None if there is no such."""
     try:
@@ -262,14 +277,14 @@ async def _complete_noted(
         if state is None:
             raise
         return state
-    before = await existing_head(gw, bucket, key, upload.instance)
+    before = await _standing(gw, upload)
     parts, _, _ = await read_parts(upload)
     former = await _former(upload)
-    if before is not None and _is_ours(before, upload_id):  # a former Complete died after its head was written
+    if before is not None:  # a former Complete died after its head was written
         before = await link_again(gw, before)
         await _finish(gw, upload, parts + former, before.manifest)
         return before
-    if died and await _was_replaced(gw, upload, parts):
+    if (died or _LOCK_XATTR in upload.attrs) and await _was_replaced(gw, upload, parts):
         await _finish(gw, upload, parts + former, None)
         raise S3Error("NoSuchUpload", UploadId=upload_id)
     return await _join(gw, upload, parts, former, asked, cookie, intent)
@@ -352,8 +367,10 @@ async def _hide(upload: Upload, parts: list[Part]) -> None:
 
 async def _was_replaced(gw: Gateway, upload: Upload, parts: list[Part]) -> bool:
     """Whether the upload's object stood already and is gone again: its tails then are garbage, and a second head would lose them."""
-    if any(entry.tag.rstrip("\0") == upload.upload_id for entry in await gw.gc.list(include_all=True)):
-        return True
+    names = {upload.part_oid(part.prefix(upload), part.number) for part in parts}
+    for entry in await gw.gc.list(include_all=True):
+        if entry.tag.rstrip("\0") == upload.upload_id or any(obj.oid in names for obj in entry.chain.objs):  # radosgw has a tag of its own
+            return True
     ioctx = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement))
 
     async def gone(part: Part) -> bool:
@@ -464,14 +481,13 @@ async def _abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
 
 
 async def _abort_closed(gw: Gateway, upload: Upload) -> None:
-    bucket, key, upload_id = upload.bucket, upload.key, upload.upload_id
     parts, _, _ = await read_parts(upload)
     parts += await _former(upload)
-    state = await existing_head(gw, bucket, key, upload.instance)
-    if state is not None and _is_ours(state, upload_id):  # a Complete died after its head was written: it counts
+    state = await _standing(gw, upload)
+    if state is not None:  # a Complete died after its head was written: it counts
         await link_again(gw, state)
         await _finish(gw, upload, parts, state.manifest)
-        raise S3Error("NoSuchUpload", UploadId=upload_id)
+        raise S3Error("NoSuchUpload", UploadId=upload.upload_id)
     await _finish(gw, upload, parts, None)
 
 
@@ -502,9 +518,9 @@ async def settle_ending(gw: Gateway, bucket: Bucket, key: str, upload_id: str, c
             if error.code != "NoSuchUpload":  # it was completed before, and is finished now
                 raise
         return
-    state = await existing_head(gw, bucket, key, upload.instance)
+    state = await _standing(gw, upload)
     parts, _, _ = await read_parts(upload)
-    if state is not None and _is_ours(state, upload_id):
+    if state is not None:
         await link_again(gw, state)
         await _finish(gw, upload, parts + await _former(upload), state.manifest)
     elif await _was_replaced(gw, upload, parts):
