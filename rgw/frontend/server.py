@@ -33,6 +33,7 @@ from rgw.store import errors as store_errors
 log = logging.getLogger("rgw.frontend")
 _MAX_HEADERS = 1024  # more than S3 stores as metadata, whose size alone is limited
 _READ_AHEAD = 16 << 10  # bytes of a body above which no more are read; one read may bring 256 KiB, and every connection may hold as many
+_IDLE = 65.0  # seconds that a connection may take for the header of its next request; radosgw's request_timeout_ms
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
 
 
@@ -253,7 +254,8 @@ class Server:
 
     def _connection(self) -> Protocol:
         return Protocol(self._server, loop=asyncio.get_running_loop(), access_log=None,  # type: ignore[arg-type]  # its own default says so
-                        auto_decompress=False, read_bufsize=_READ_AHEAD, max_headers=_MAX_HEADERS)  # objects are kept as sent
+                        auto_decompress=False,  # objects are kept as sent
+                        read_bufsize=_READ_AHEAD, max_headers=_MAX_HEADERS, keepalive_timeout=_IDLE)
 
     async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from rgw.frontend import server
 from tests.s3.wire import ask, connect, head, parse, path, signed, talk
 
 
@@ -160,6 +161,24 @@ async def test_stall(s3, target):
     started = time.monotonic()
     raw = await talk(s3, head("PUT", target, data) + b"some")
     assert parse(raw).code == "RequestTimeout" and time.monotonic() - started < 10
+
+
+async def test_slow_headers(s3, monkeypatch):
+    """Who sends nothing, or half a header, is not waited for; who is slow with a body is, and his connection then serves on."""
+    monkeypatch.setattr(server, "_IDLE", 0.5)
+    first, second = [head("PUT", path(s3, "slow"), signed(s3, "PUT", path(s3, "slow"), {"Content-Length": "4"})) for _ in range(2)]
+
+    def received(*pieces):
+        with connect(s3) as sock:
+            for piece in pieces:
+                sock.sendall(piece)
+                time.sleep(0.3)
+            data = b""
+            while more := sock.recv(65536):
+                data += more
+            return data
+    for pieces, answers in (((b"", ), 0), ((first[:50], ), 0), ((first, b"1", b"2", b"34", second, b"5678"), 2)):
+        assert (await asyncio.to_thread(received, *pieces)).count(b"HTTP/1.1 200") == answers
 
 
 async def test_hang_up(s3, target):
