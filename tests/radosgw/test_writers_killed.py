@@ -22,6 +22,7 @@ from rgw.core.complete import LOCK_NAME
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.core.parts import MARK
+from rgw.formats.cls_lock import BreakLockOp, GetInfoOp
 from rgw.formats.cls_rgw import TagTimeoutOp
 from rgw.formats.gc import ObjRefcount
 from rgw.formats.names import raw_name
@@ -36,7 +37,6 @@ from tests.radosgw.writers import GONE, History, Writer
 SECONDS = float(os.environ.get("RGW_TEST_CONTENTION_SECONDS", "20"))
 KILL_EVERY = 5.0
 # A gateway that is killed counts as dead 7 s later, and its locks on garbage queues end 8 s after they were taken (by default an hour).
-_LOCK = f"lock.{LOCK_NAME}"
 LEASE = ["rgw_gc_processor_max_time=8", "rgw_intent_lease=1", "rgw_op_timeout=5"]
 
 
@@ -69,10 +69,14 @@ async def _heal(pair, buckets: list[str]) -> None:
                 await bucket.index.ioctx.write(oid, WriteOp().call(classes.BUCKET_SET_TAG_TIMEOUT(TagTimeoutOp(tag_timeout=1))))
             uploads = await places.extra_pool(gateway, bucket)
             metas = [found.name async for found in uploads.list_objects() if found.name.startswith(f"{bucket.marker}_")]
-            locked = [oid for oid in metas if _LOCK in (await uploads.read(oid, ReadOp().getxattrs())).xattrs]
-            for oid in locked:
-                await uploads.write(oid, WriteOp().assert_exists().rmxattr(_LOCK))
-            print(f"{len(locked)} of {len(metas)} uploads that are left were being completed")
+            locked = 0
+            for oid in metas:
+                held = (await uploads.read(oid, ReadOp().call(classes.LOCK_GET_INFO(GetInfoOp(name=LOCK_NAME))))).reply.lockers
+                for locker in held:
+                    broken = BreakLockOp(name=LOCK_NAME, locker=locker.id.locker, cookie=locker.id.cookie)
+                    await uploads.write(oid, WriteOp().assert_exists().call(classes.LOCK_BREAK_LOCK(broken)))
+                locked += bool(held)
+            print(f"{locked} of {len(metas)} uploads that are left were being completed")
         await asyncio.sleep(8)
         await gateway.recovery.run()
         await gateway.gc.process(include_all=True)
@@ -207,7 +211,8 @@ def _examine_versions(pair, name, victim, history, names, ends) -> None:
     assert tools.counts(checked["existing_header"]) == tools.counts(checked["calculated_header"])
     marker = pair.radosgw_admin("bucket", "stats", "--bucket", name)["marker"]
     reached, found = tools.reachable(pair, name), tools.rados_objects(pair, marker)
-    assert not reached - found, "radosgw misses RADOS objects"
+    missing = sorted(reached - found)
+    assert not missing, f"radosgw misses RADOS objects: {missing}"
     heads = {raw_name(marker, row[0]) for row in listings["ours"]}  # radoslist forgets those of keys that begin with "_"
     left = found - reached - heads
     print(f"{len(left)} RADOS objects that nothing leads to")
