@@ -8,6 +8,7 @@ import secrets
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.radosgw import tools
 from tests.radosgw.conftest import COMPRESSED
 from tests.radosgw.test_crossed import MIB, code, combined, data_of, md5
 
@@ -85,6 +86,7 @@ def test_same_refusals(crossed):
     crossed.write.put_object(Bucket=crossed.bucket, Key="plain", Body=data)
     for end in (crossed.ours, crossed.theirs):  # a key that nobody needs
         assert crossed.body("plain", end, **key)[0] == data
+    crossed.settled()
 
 
 def test_multipart(crossed):
@@ -161,6 +163,7 @@ def test_versions(crossed):
         for end in (crossed.ours, crossed.theirs):
             assert crossed.body("k", end, VersionId=version, **key)[0] == data
     assert crossed.body("k", **versions[-1][1])[0] == versions[-1][2]
+    assert tools.settled_versions(crossed.pair, crossed.bucket) == 3
 
 
 def test_radosgw_compresses_nothing_that_it_encrypts(crossed):

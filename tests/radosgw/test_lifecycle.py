@@ -8,6 +8,7 @@ import time
 
 from botocore.exceptions import ClientError
 
+from tests.radosgw import tools
 from tests.radosgw.conftest import COLD, Ours, client
 
 MIB = 1 << 20
@@ -139,6 +140,7 @@ def test_versions(crossed):
         for row in end.list_object_versions(Bucket=crossed.bucket, Prefix="move/")["Versions"]:
             got = end.get_object(Bucket=crossed.bucket, Key="move/k", VersionId=row["VersionId"])["Body"].read()
             assert len(got) == 5 * MIB and len(set(got)) == 1
+    assert tools.settled_versions(crossed.pair, crossed.bucket) == 5
     crossed.check.delete_bucket_lifecycle(Bucket=crossed.bucket)
 
 
@@ -158,6 +160,7 @@ def test_rules_that_radosgw_does_not_know(crossed):
     crossed.pair.rgw_admin("-o", "rgw_lc_debug_interval=1", "lc", "process", "--bucket", crossed.bucket)
     assert keys(crossed.check, crossed.bucket) == ["small"]
     crossed.ours.delete_bucket_lifecycle(Bucket=crossed.bucket)
+    crossed.settled()
 
 
 def test_quotas(crossed):
@@ -180,6 +183,7 @@ def test_quotas(crossed):
     admin("quota", "disable", "--quota-scope", "user", "--uid", crossed.uid)
     time.sleep(1)
     crossed.check.put_object(Bucket=crossed.other, Key="big", Body=b"x" * 16384)
+    crossed.settled()
 
 
 def test_users_sums(crossed):
@@ -190,6 +194,7 @@ def test_users_sums(crossed):
     assert first["stats"] == {"size": 8000, "size_actual": 12288, "size_kb": 8, "size_kb_actual": 12, "num_objects": 2}
     second = crossed.pair.radosgw_admin("user", "stats", "--uid", crossed.uid, "--sync-stats")
     assert second["stats"] == first["stats"] and crossed.pair.rgw_admin("user", "stats", "--uid", crossed.uid) == second
+    crossed.settled()
 
 
 def _use(end, bucket: str) -> None:

@@ -95,3 +95,23 @@ def settled(pair: Pair, uid: str, buckets: list[str], clients: list[Any], *, orp
     theirs = {row["bucket"]: row for row in pair.radosgw_admin("bucket", "stats", "--uid", uid)}
     assert {name: theirs[name] for name in buckets} == {name: ours[name] for name in buckets}
     return left
+
+
+def check_versions(pair: Pair, bucket: str) -> int:
+    """The index of a bucket with versions is in order: bucket check agrees, no operation is pending, no log left. Returns how many are stored."""
+    checked = pair.radosgw_admin("bucket", "check", "--bucket", bucket)["check_result"]
+    stored, counted = (counts(checked[which]) for which in ("existing_header", "calculated_header"))  # without delete markers
+    assert stored == counted
+    for row in pair.radosgw_admin("bi", "list", "--bucket", bucket):
+        assert not row["entry"].get("pending_map") and not row["entry"].get("pending_log"), row
+    return stored.get("rgw.main", {"num_objects": 0})["num_objects"]  # type: ignore[no-any-return]
+
+
+def settled_versions(pair: Pair, bucket: str) -> int:
+    """As ``settled``, for a bucket with versions: its index is in order, no RADOS object is lost or left over. Returns how many are stored."""
+    stored = check_versions(pair, bucket)
+    collect(pair)
+    assert pair.radosgw_admin("gc", "list", "--include-all") == []
+    marker = pair.radosgw_admin("bucket", "stats", "--bucket", bucket)["marker"]
+    assert rados_objects(pair, marker) == reachable(pair, bucket)
+    return stored
