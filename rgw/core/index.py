@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rgw.core.reshard_marks import STATE, is_blocked, marks
 from rgw.errors import S3Error
 from rgw.formats import cls_rgw
-from rgw.formats.index import ClsObjKey, DirEntry, DirEntryMeta, EntryVer
-from rgw.formats.index_keys import object_key
+from rgw.formats.index import FLAG_VER_MARKER, ClsObjKey, DirEntry, DirEntryMeta, EntryVer
+from rgw.formats.index_keys import instance_key, object_key
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
 from rgw.store.classcall import ClassCall
@@ -131,11 +131,13 @@ class BucketIndex:
         The class makes the version that comes with it the entry's. Hence it is told the entry's own: with none, as radosgw 16.2 does it,
         a removal that completes later would take the entry of an object that was written since.
         """
-        place = object_key(key.cls_key)
+        at_key, at_version = object_key(key.cls_key), instance_key(key.cls_key)
         for _ in range(_CANCEL_TRIES):
-            found = (await self.read(key.shard_key, ReadOp().assert_exists().omap_get_keys([place]))).omap
+            found = (await self.read(key.shard_key, ReadOp().assert_exists().omap_get_keys([at_key, at_version]))).omap
             assert found is not None
-            held = found.values.get(place)
+            place, held = at_key, found.values.get(at_key)
+            if held is not None and DirEntry.decode(held).flags & FLAG_VER_MARKER:  # of a key with versions, whose null version is meant
+                place, held = at_version, found.values.get(at_version)
             version = EntryVer(pool=-1, epoch=0) if held is None else DirEntry.decode(held).ver
             try:
                 await self._complete(OP_CANCEL, tag, key, version, expected=(place, held or b""))

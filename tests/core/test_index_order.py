@@ -6,6 +6,8 @@ from rgw.core.delete import remove_object
 from rgw.core.head import existing_head
 from rgw.core.index import OP_DEL, IndexKey
 from rgw.core.indexed import IndexChange
+from rgw.core.olh import null_entry
+from rgw.formats.index import DirEntry
 from tests.core.helpers import body, fetch, index_keys, md5, put
 
 
@@ -39,3 +41,14 @@ async def test_a_change_of_a_new_key_that_is_taken_back_leaves_nothing(gateway, 
     await change.cancel()
     await change.cancel()  # off already: no error
     assert await index_keys(gateway, bucket) == set()
+
+
+async def test_a_change_of_a_null_version_that_is_taken_back_keeps_its_version(gateway, bucket, user) -> None:
+    await put(gateway, bucket, "k", body(10), user)
+    await gateway.buckets.set_versioning(bucket, True)
+    await put(gateway, bucket, "k", body(10), user)
+    before = DirEntry.decode((await null_entry(bucket, "k"))[1])
+    for delete in (False, True):
+        await (await IndexChange.prepare(gateway, bucket, IndexKey.of("k"), delete=delete, tag=gateway.new_tag())).cancel()
+    after = DirEntry.decode((await null_entry(bucket, "k"))[1])
+    assert after.ver == before.ver and after.ver.epoch and after.exists and not after.pending_map
