@@ -79,7 +79,8 @@ class Made:
         held, markers = found[0]
         more = {place for place in held if place[1] != "null"} ^ {place for place, body in made.items() if body is not None}
         assert more <= held and len(more) <= len(refused) and {place[0] for place in more} <= set(refused)
-        assert markers == {place for place, body in made.items() if body is None}
+        known = {place for place, body in made.items() if body is None}
+        assert known <= markers and {place[0] for place in markers - known} <= set(refused)
         for (key, version), body in list(made.items())[::max(len(made) // 30, 1)]:
             for end in (self.ours, self.theirs):
                 if body is not None:
