@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rgw.core.options import Options
 from rgw.formats.basics import PlacementRule, Pool
+from rgw.formats.encoding import Struct
 from rgw.formats.zone import NameToId, PeriodConfig, SystemMeta, Zone, ZoneGroup, ZoneGroupPlacement, ZoneParams, ZonePlacement, ZoneStorageClass
 from rgw.store.errors import Exists, NotFound
 from rgw.store.interface import Cluster, IoCtx, ReadOp, WriteOp
@@ -218,14 +220,18 @@ async def _make(root: IoCtx, kind: str, names: str, name: str, obj_id: str, data
     return True
 
 
+def _refuse_newer(placements: Mapping[str, Struct], owner: str) -> None:
+    for placement, found in placements.items():
+        if found.newer:
+            raise ZoneError(f"placement {placement} of {owner} was written by a newer Ceph")
+
+
 async def _zone(root: IoCtx, name: str) -> ZoneParams | None:
     data = await _find(root, "zone", "zone_names", name)
     if data is None:
         return None
     params = ZoneParams.decode(data)
-    for placement, pools in params.placement_pools.items():
-        if pools.newer:
-            raise ZoneError(f"placement {placement} of zone {name} was written by a newer Ceph")
+    _refuse_newer(params.placement_pools, f"zone {name}")
     return params
 
 
@@ -234,9 +240,7 @@ async def _group(root: IoCtx, name: str) -> ZoneGroup | None:
     if data is None:
         return None
     group = ZoneGroup.decode(data)
-    for placement, target in group.placement_targets.items():
-        if target.newer:
-            raise ZoneError(f"placement {placement} of zonegroup {name} was written by a newer Ceph")
+    _refuse_newer(group.placement_targets, f"zonegroup {name}")
     return group
 
 
