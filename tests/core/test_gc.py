@@ -184,15 +184,20 @@ async def test_nothing_to_enqueue(gateway):
     assert len(await gateway.gc.list(include_all=True)) == before
 
 
-async def test_worker(gateway, data):
-    name = f"t{unique()}"
-    await gateway.gc.enqueue(unique(), await put(data, name), wait=0)
+async def work_until_gone(gateway, data, name):
+    """Has the worker run until it has collected the object, for 5 seconds at most."""
     gateway.gc.start()
     for _ in range(100):
         if not await exists(data, name):
             break
         await asyncio.sleep(0.05)
     await gateway.gc.stop()
+
+
+async def test_worker(gateway, data):
+    name = f"t{unique()}"
+    await gateway.gc.enqueue(unique(), await put(data, name), wait=0)
+    await work_until_gone(gateway, data, name)
     assert not await exists(data, name)
 
 
@@ -206,12 +211,7 @@ async def test_a_worker_that_fails_begins_again(gateway, data, monkeypatch, capl
         raise ValueError("an entry that nobody expected")
 
     monkeypatch.setattr(gateway.gc, "process", once_broken)
-    gateway.gc.start()
-    for _ in range(100):
-        if not await exists(data, name):
-            break
-        await asyncio.sleep(0.05)
-    await gateway.gc.stop()
+    await work_until_gone(gateway, data, name)
     assert not await exists(data, name) and "the worker gc failed" in caplog.text
 
 
