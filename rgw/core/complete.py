@@ -183,14 +183,9 @@ async def _manifest(gw: Gateway, upload: Upload, chosen: list[Part]) -> tuple[Ob
     return explicit_manifest(upload.final_obj, found, offset, 0, upload.placement), gc_chain(others, "")
 
 
-def _is_ours(state: ObjectState | None, upload_id: str) -> bool:
-    """Whether the object was made of the upload."""
-    return state is not None and state.attrs.get(TAIL_TAG, b"").rstrip(b"\0").partition(b"/")[0] == upload_id.encode()
-
-
 def _is_made_of(state: ObjectState, upload_id: str) -> bool:
-    """As ``_is_ours``, of objects that radosgw completed, too: their tags do not tell, but the names of the parts do."""
-    if _is_ours(state, upload_id):
+    """Whether the object was made of the upload. The tags of those that radosgw completed do not tell, but the names of the parts do."""
+    if state.attrs.get(TAIL_TAG, b"").rstrip(b"\0").partition(b"/")[0] == upload_id.encode():
         return True
     named, manifest = f"{state.key}.{upload_id}", state.manifest
     return manifest is not None and (manifest.prefix == named or any(rule.override_prefix == named for rule in manifest.rules.values()))
