@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rgw.core import key_index, version_mend
+from rgw.core.null_places import is_null
 from rgw.formats import index_keys, names
-from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, FLAG_VER, ClsObjKey, DirEntry
+from rgw.formats.index import FLAG_CURRENT, FLAG_DELETE_MARKER, ClsObjKey, DirEntry
 from rgw.formats.listed import ListedEntry
 from rgw.store.errors import Cancelled, NotFound
 from rgw.store.interface import ReadOp
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def is_noted(entry: ListedEntry) -> bool:
     """Whether it is a null version, or the delete marker in its place, with a note."""
-    return entry.pending and not entry.instance and bool(entry.flags & FLAG_VER)
+    return entry.pending and is_null(entry)
 
 
 async def take_away(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) -> DirEntry:
