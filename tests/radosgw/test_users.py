@@ -192,3 +192,91 @@ def test_changes_are_seen_within_a_second(crossed):
     with pytest.raises(ClientError) as refusal:
         crossed.check.create_bucket(Bucket=crossed.bucket, ACL="private") and others["ours"].create_bucket(Bucket=crossed.bucket)
     assert code(refusal) == "BucketAlreadyExists"
+
+
+def refused(call, **arguments) -> str:
+    """The code of an answer, or ""."""
+    try:
+        reply = call(**arguments)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return ",".join(row["Code"] for row in reply.get("Errors", []))  # of a DeleteObjects
+
+
+NEEDS = {  # what requests need of a subuser's access, by radosgw 16.2; what stands in none of them needs full access
+    "": ["list_buckets", "get_bucket_versioning", "get_bucket_location", "put_bucket_versioning", "create_bucket"],
+    "read": ["head_bucket", "list_objects_v2", "list_object_versions", "list_multipart_uploads", "head_object", "get_object", "get_object_tagging",
+             "list_parts", "get_foreign"],
+    "write": ["put_object", "put_object_tagging", "delete_object_tagging", "create_multipart_upload", "upload_part", "abort_multipart_upload",
+              "delete_object", "delete_objects", "delete_bucket", "put_foreign"],
+    "readwrite": ["copy_object", "upload_part_copy"],
+}
+MAY = {"read": ["", "read"], "write": ["", "write"], "readwrite": [*NEEDS]}
+
+
+def attempts(end, owner, bucket: str, foreign: str) -> dict[str, str]:
+    """One of every request by a limited key, each on a stage that the owner sets up for it."""
+    place = {"Bucket": bucket, "Key": "k"}
+    acl = owner.get_bucket_acl(Bucket=bucket)
+    policy = {"Owner": acl["Owner"], "Grants": acl["Grants"]}
+    owner.put_object(Body=b"1", Tagging="a=b", **place)
+    upload = {**place, "UploadId": owner.create_multipart_upload(**place)["UploadId"]}
+    owner.upload_part(PartNumber=1, Body=b"1", **upload)
+    rules = {"Rules": [{"ID": "r", "Status": "Enabled", "Filter": {"Prefix": "none"}, "Expiration": {"Days": 9}}]}
+    owner.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=rules)
+    made = f"m{secrets.token_hex(4)}"
+    requests = [
+        ("list_buckets", {}), ("head_bucket", {"Bucket": bucket}), ("list_objects_v2", {"Bucket": bucket}), ("list_object_versions", {"Bucket": bucket}),
+        ("list_multipart_uploads", {"Bucket": bucket}), ("get_bucket_acl", {"Bucket": bucket}), ("get_bucket_versioning", {"Bucket": bucket}),
+        ("get_bucket_location", {"Bucket": bucket}), ("get_bucket_lifecycle_configuration", {"Bucket": bucket}),
+        ("head_object", place), ("get_object", place), ("get_object_acl", place), ("get_object_tagging", place), ("list_parts", upload),
+        ("get_foreign", {"Bucket": foreign, "Key": "k"}), ("put_foreign", {"Bucket": foreign, "Key": "new", "Body": b"1"}),
+        ("acl_foreign", {"Bucket": foreign, "Key": "k"}),
+        ("put_object", {**place, "Body": b"2"}), ("copy_object", {"Bucket": bucket, "Key": "copy", "CopySource": place}),
+        ("put_object_tagging", {**place, "Tagging": {"TagSet": [{"Key": "c", "Value": "d"}]}}), ("delete_object_tagging", place),
+        ("create_multipart_upload", place), ("upload_part", {**upload, "PartNumber": 2, "Body": b"2"}),
+        ("upload_part_copy", {**upload, "PartNumber": 3, "CopySource": place}), ("abort_multipart_upload", upload),
+        ("put_object_acl", {**place, "ACL": "private"}), ("put_bucket_acl", {"Bucket": bucket, "AccessControlPolicy": policy}),
+        ("put_bucket_versioning", {"Bucket": bucket, "VersioningConfiguration": {"Status": "Suspended"}}),
+        ("put_bucket_lifecycle_configuration", {"Bucket": bucket, "LifecycleConfiguration": rules}), ("delete_bucket_lifecycle", {"Bucket": bucket}),
+        ("delete_object", {"Bucket": bucket, "Key": "copy"}), ("delete_objects", {"Bucket": bucket, "Delete": {"Objects": [{"Key": "other"}]}}),
+        ("create_bucket", {"Bucket": made}), ("delete_bucket", {"Bucket": made})]
+    calls = {"get_foreign": end.get_object, "put_foreign": end.put_object, "acl_foreign": end.get_object_acl}
+    return {name: refused(calls.get(name) or getattr(end, name), **arguments) for name, arguments in requests}
+
+
+def test_subusers(pair):
+    """What each access allows is the same through both gateways, on the user's own bucket and on one where the user was granted all."""
+    uid, tools_in_turn = f"s{secrets.token_hex(4)}", [pair.rgw_admin, pair.radosgw_admin] * 2
+    owner = ends_of(pair, pair.rgw_admin("user", "create", "--uid", uid, "--display-name", "Subs")["keys"][0])
+    host = ends_of(pair, pair.radosgw_admin("user", "create", "--uid", f"h{uid}", "--display-name", "Host")["keys"][0])[1]
+    bucket, foreign, grant = f"b{uid}", f"f{uid}", f"id={uid},id=h{uid}"
+    host.create_bucket(Bucket=foreign, GrantFullControl=grant)
+    host.put_object(Bucket=foreign, Key="k", Body=b"1", GrantFullControl=grant)
+    owner[0].create_bucket(Bucket=bucket)
+    made = {}
+    for access, one, other in zip(("read", "write", "readwrite", "full"), tools_in_turn, tools_in_turn[1:] + tools_in_turn[:1], strict=True):
+        keys_of = [{"access_key": f"{uid}{access}{n}".upper(), "secret_key": f"secret{n}"} for n in range(2)]
+        for number, (tool, words) in enumerate(((one, ("subuser", "create", "--access", access)), (other, ("key", "create")))):
+            tool(*words, "--uid", uid, "--subuser", access, "--key-type", "s3", "--access-key", keys_of[number]["access_key"],
+                 "--secret", keys_of[number]["secret_key"])
+        made[access] = [ends_of(pair, key) for key in keys_of]
+    for access, (first, second) in made.items():
+        said = [attempts(end, owner[n], bucket, foreign) for n, end in enumerate((first[0], second[1]))]
+        assert said[0] == said[1], [(name, answer, said[1][name]) for name, answer in said[0].items() if answer != said[1][name]]
+        may = {name for need in MAY[access] for name in NEEDS[need]} if access in MAY else set(said[0])
+        assert {name for name, answer in said[0].items() if not answer} == may
+        assert all(said[0][name] in ("AccessDenied", "403") for name in said[0].keys() - may)
+    pair.rgw_admin("subuser", "modify", "--uid", uid, "--subuser", "read", "--access", "write")
+    pair.radosgw_admin("subuser", "modify", "--uid", uid, "--subuser", "write", "--access", "read")
+    pair.radosgw_admin("key", "rm", "--uid", uid, "--access-key", f"{uid}full0".upper())
+    pair.rgw_admin("subuser", "rm", "--uid", uid, "--subuser", "readwrite")
+    for end in range(2):
+        for name, number, answer in (("read", 0, "AccessDenied"), ("read", 1, "AccessDenied"), ("write", 0, ""), ("full", 0, "InvalidAccessKeyId"),
+                                     ("full", 1, ""), ("readwrite", 0, "InvalidAccessKeyId"), ("readwrite", 1, "InvalidAccessKeyId")):
+            eventually(lambda end=made[name][number][end]: end.list_objects_v2(Bucket=bucket), answer)
+    pair.radosgw_admin("user", "suspend", "--uid", uid)
+    for end in [*owner, *made["full"][1], *made["write"][0]]:
+        eventually(end.list_buckets, "UserSuspended", "AccessDenied")
+    shown = [tool("user", "info", "--uid", uid) for tool in (pair.rgw_admin, pair.radosgw_admin)]
+    assert shown[0] == shown[1] and [row["permissions"] for row in shown[0]["subusers"]] == ["full-control", "write", "read"]
