@@ -18,10 +18,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rgw.core import places
-from rgw.core.complete import LOCK_NAME
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
 from rgw.core.parts import MARK
+from rgw.core.upload_lock import LOCK_NAME
 from rgw.formats.cls_lock import BreakLockOp, GetInfoOp
 from rgw.formats.cls_rgw import TagTimeoutOp
 from rgw.formats.gc import ObjRefcount
@@ -210,6 +210,9 @@ def _examine_versions(pair, name, victim, history, names, ends) -> None:
             ends["ours"].abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
         except ClientError as error:
             assert error.response["Error"]["Code"] == "NoSuchUpload"
+    if len(rows) > 100:  # behind a null version at the end of a page of 100, radosgw-admin's radoslist goes round for ever
+        for number, key in enumerate(key for key, version in rows if version == "null"):
+            list(ends.values())[number % 2].delete_object(Bucket=name, Key=key, VersionId="null")
     tools.collect(pair)
     checked = pair.radosgw_admin("bucket", "check", "--bucket", name)["check_result"]
     assert tools.counts(checked["existing_header"]) == tools.counts(checked["calculated_header"])
