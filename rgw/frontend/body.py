@@ -45,7 +45,8 @@ class BodyReader:
         small = self.length is not None and self.length <= _OFF_LOOP
         self._md5 = hashlib.md5(usedforsecurity=False) if small else md5.new()
         self._sha256 = hashlib.sha256() if plan.kind is PayloadKind.SIGNED_SHA256 else None
-        self._checksum = checksums.Checksum(self._expected.algorithm) if self._expected else None
+        self.algorithm = self._expected.algorithm if self._expected else None
+        self._checksum = checksums.Checksum(self.algorithm) if self.algorithm else None
         self._expect = headers.get("expect", "").lower() == "100-continue"
         self._unhashed: list[bytes] = []
         self._unhashed_size = 0

@@ -59,9 +59,9 @@ def _key(req: Request, upload: Upload) -> CustomerKey | None:
 
 def _same_algorithm(req: Request, upload: Upload) -> None:
     """S3Error InvalidRequest for a part with another checksum than its upload's: the object's could not be made of it."""
-    wanted, sent = text(upload.attrs.get(attrs.CHECKSUM + "algorithm")), checksums.expected(req.headers)
-    if wanted and sent is not None and sent.algorithm != wanted:
-        raise S3Error("InvalidRequest", f"Checksum Type mismatch occurred, expected checksum Type: {wanted}, actual checksum Type: {sent.algorithm}")
+    wanted, sent = text(upload.attrs.get(attrs.CHECKSUM + "algorithm")), req.body.algorithm
+    if wanted and sent and sent != wanted:
+        raise S3Error("InvalidRequest", f"Checksum Type mismatch occurred, expected checksum Type: {wanted}, actual checksum Type: {sent}")
 
 
 async def upload_part(req: Request) -> Result:

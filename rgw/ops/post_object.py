@@ -34,7 +34,8 @@ class FormFile:
         self._least, self._most = limits.least, min(limits.most, most)
         self._md5 = md5.new()
         self._expected = checksums.expected(headers)
-        self._checksum = checksums.Checksum(self._expected.algorithm) if self._expected else None
+        self.algorithm = self._expected.algorithm if self._expected else None
+        self._checksum = checksums.Checksum(self.algorithm) if self.algorithm else None
         self._size = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

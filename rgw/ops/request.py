@@ -20,10 +20,12 @@ class Body(Protocol):
     """A request's body, verified piece by piece; ``finish`` raises unless length, signature and digests all hold.
 
     ``length``: bytes of payload, None for a chunked body; ``announced``: the request tells that it has a body, of 0 bytes perhaps.
+    ``algorithm``: of the checksum that the request names, in lower case, None without; ``checksums`` has its value, at the end.
     """
 
     length: int | None
     announced: bool
+    algorithm: str | None
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
