@@ -190,6 +190,109 @@ def test_ours_reshards_while_both_write(bucket):
     bucket.settled(ours + theirs)
 
 
+class Upload:
+    """An upload that changes hands: begun by one gateway, a part from each, to be ended by either."""
+
+    def __init__(self, name: str, key: str, one, other) -> None:
+        self.one, self.other, self.parts = one, other, [secrets.token_bytes(5 << 20), key.encode()]
+        self.place = {"Bucket": name, "Key": key}
+        self.place["UploadId"] = one.create_multipart_upload(**self.place)["UploadId"]
+        self._done: list[dict] = []
+
+    def send(self, end) -> None:
+        number = len(self._done) + 1
+        self._done.append({"PartNumber": number, "ETag": end.upload_part(PartNumber=number, Body=self.parts[number - 1], **self.place)["ETag"]})
+
+    def listed(self, end) -> bool:
+        return [{name: row[name] for name in ("PartNumber", "ETag")} for row in end.list_parts(**self.place)["Parts"]] == self._done
+
+    def complete(self, end) -> None:
+        end.complete_multipart_upload(MultipartUpload={"Parts": self._done}, **self.place)
+
+    def abort(self, end) -> None:
+        end.abort_multipart_upload(**self.place)
+
+
+class Uploader(threading.Thread):
+    """Makes one upload after the other until it is stopped: completes, aborts, or leaves it open. ``slowest`` in seconds."""
+
+    def __init__(self, bucket: Made, prefix: str, stop: threading.Event, ours_first: bool) -> None:
+        super().__init__()
+        key = bucket._key
+        self._ends = [client(end, key["access_key"], key["secret_key"]) for end in (bucket.pair.ours, bucket.pair.theirs)][::1 if ours_first else -1]
+        self._name, self._prefix, self._stop_event = bucket.name, prefix, stop
+        self.expected: dict[str, bytes] = {}
+        self.open: list[Upload] = []
+        self.count, self.slowest = 0, 0.0
+        self.problem: Exception | None = None
+
+    def run(self) -> None:
+        one, other = self._ends
+        try:
+            while not self._stop_event.is_set():
+                started = time.monotonic()
+                upload = Upload(self._name, f"{self._prefix}{self.count}", one, other)
+                upload.send(other)
+                upload.send(one)
+                assert upload.listed(other)
+                if self.count % 3 == 0:
+                    upload.complete(other)
+                    self.expected[upload.place["Key"]] = b"".join(upload.parts)
+                elif self.count % 3 == 1:
+                    upload.abort(other)
+                else:
+                    self.open.append(upload)
+                self.count += 1
+                self.slowest = max(self.slowest, time.monotonic() - started)
+        except Exception as error:  # looked at by the test
+            self.problem = error
+        finally:
+            for end in self._ends:
+                end.close()
+
+
+def test_uploads_change_hands_while_it_reshards(bucket):
+    """Uploads begun before and during radosgw's reshard and ours: both gateways list them afterwards, and the other completes or aborts each."""
+    pair, ends, stop = bucket.pair, (bucket.ours, bucket.theirs), threading.Event()
+    before = [Upload(bucket.name, f"_before/{number}", *ends[::1 if number % 2 else -1]) for number in range(8)]
+    for upload in before:
+        upload.send(upload.other)
+    uploaders = [Uploader(bucket, f"during{number}-", stop, bool(number)) for number in range(2)]
+    for uploader in uploaders:
+        uploader.start()
+    try:
+        for tool, shards in ((pair.radosgw_admin, 7), (pair.rgw_admin, 3)):
+            time.sleep(0.5)
+            tool("bucket", "reshard", "--bucket", bucket.name, "--num-shards", str(shards), "--yes-i-really-mean-it")
+            assert bucket.stats()["num_shards"] == shards
+            for upload in before[shards == 3::2]:
+                upload.send(upload.one)
+    finally:
+        stop.set()
+        for uploader in uploaders:
+            uploader.join(90)
+    print(f"uploads {[u.count for u in uploaders]}, slowest {[round(u.slowest, 1) for u in uploaders]}")
+    assert not [uploader.problem for uploader in uploaders if uploader.problem]
+    left = before + [upload for uploader in uploaders for upload in uploader.open]
+    for end in ends:
+        pages = end.get_paginator("list_multipart_uploads").paginate(Bucket=bucket.name, PaginationConfig={"PageSize": 5})
+        listed = {(row["Key"], row["UploadId"]) for page in pages for row in page.get("Uploads", [])}
+        assert listed == {(upload.place["Key"], upload.place["UploadId"]) for upload in left}
+        assert all(upload.listed(end) for upload in left)
+    for uploader in uploaders:
+        bucket.expected |= uploader.expected
+    for number, upload in enumerate(left):
+        if number % 4 < 2:
+            upload.complete(upload.other)
+            bucket.expected[upload.place["Key"]] = b"".join(upload.parts)
+        else:
+            upload.abort(upload.other)
+    assert all("Uploads" not in end.list_multipart_uploads(Bucket=bucket.name) for end in ends)
+    tools.collect(pair)
+    tools.settled(pair, bucket.uid, [bucket.name], list(ends))
+    bucket.settled([])
+
+
 def test_one_queue_for_both(bucket):
     """What one's tool adds the other's shows in the same words, takes out, and processes."""
     pair, name = bucket.pair, bucket.name
