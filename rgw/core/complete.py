@@ -1,7 +1,8 @@
 """Completing and aborting multipart uploads: idempotent, safe against each other and against late parts.
 
 Whoever ends an upload holds the lock ``RGWCompleteMultipart`` (radosgw's) and has set ``CLOSING`` on ``.meta``, so that no part is
-recorded or replaced any more. The object's tail_tag is the upload id, or begins with it: by it a retry finds that the work is done.
+recorded or replaced any more (rgw.core.upload_lock). The object's tail_tag is the upload id, or begins with it: by it a retry finds that
+the work is done (rgw.core.upload_result).
 
 Of an upload with copied parts (rgw.core.part_copy) the object lies in others' tails. For it Complete takes references of its own, under a tag
 that its lock's cookie makes: before the head is written, and after its intent told tails and parts. Refused, it gives them back and opens
@@ -12,73 +13,58 @@ with renamed parts, it frees nothing, and who completes it finds ``.meta`` gone:
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rgw.core import places
+from rgw.core import places, upload_lock
 from rgw.core.compression import joined
 from rgw.core.conditions import Conditions
 from rgw.core.copy import put_references, take_references
 from rgw.core.entropy import random_text
 from rgw.core.finish import uncancelled
-from rgw.core.head import HeadWrite, existing_head
+from rgw.core.head import HeadWrite
 from rgw.core.index import OP_CANCEL, OP_DEL, BucketIndex
 from rgw.core.indexed import IndexChange
-from rgw.core.key_index import read_key
 from rgw.core.manifest import Piece, explicit_manifest, gc_chain, joined_manifest, tails
 from rgw.core.parallel import each
 from rgw.core.part_copy import pooled
 from rgw.core.parts import enqueue_parts, free_parts
-from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, format_parts, load
+from rgw.core.state import COMPRESSION, ETAG, OWN_ATTRS, PARTS, STORAGE_CLASS, ObjectState, format_parts
+from rgw.core.upload_result import object_of_ended, standing_object, was_replaced
 from rgw.core.uploads import (
-    CLOSED_PART,
     CLOSING,
-    FORMER,
-    NO_VERSION,
-    NOTE,
-    PAGE,
-    PART,
     PIECES,
     Part,
     Upload,
+    combined_etag,
+    former_parts,
     load_upload,
+    noted_references,
     object_tag,
-    part_omap_key,
     part_pieces,
     part_references,
-    read_beside_parts,
     read_parts,
     reference_intent,
-    reference_tag,
 )
-from rgw.core.versions import current, link_again, new_instance, put_head, shown
+from rgw.core.versions import link_again, put_head
 from rgw.core.writer import remove_objects
 from rgw.core.zone import STANDARD
 from rgw.errors import S3Error
 from rgw.formats import names
-from rgw.formats.cls_lock import EXCLUSIVE, BreakLockOp, GetInfoOp, LockOp, UnlockOp
 from rgw.formats.gc import GcObj, GcObjChain
 from rgw.formats.index import DirEntryMeta
-from rgw.formats.obj import ObjManifest, UploadPartInfo
-from rgw.store import classes
+from rgw.formats.obj import ObjManifest
 from rgw.store import errors as store_errors
-from rgw.store.interface import ReadOp, WriteOp
+from rgw.store.interface import WriteOp
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
     from rgw.core.gateway import Gateway
     from rgw.core.intents import OpenIntent
 
-LOCK_NAME = "RGWCompleteMultipart"
-_LOCK_XATTR = f"lock.{LOCK_NAME}"
-_LOCK_SECONDS = 600  # radosgw's own
-_NOT_CLOSED = ("NoSuchUpload", "OperationAborted")  # refusals of ``_close`` and before it: nothing is locked, nothing has to be settled
-_LOCK_WAIT = 30.0    # seconds to wait for another one who ends the upload: clients give up after 60
 _LOOKS = 32          # parts looked at in parallel
 
 
@@ -92,54 +78,6 @@ class CompletedPart:
 
 
 AttrsOf = Callable[[list[Part]], dict[str, bytes]]
-
-
-def combined_etag(etags: list[str]) -> str:
-    """The MD5 of the parts' MD5s, and their number. S3Error InvalidPart for what is no MD5."""
-    try:
-        joined = b"".join(bytes.fromhex(etag) for etag in etags)
-    except ValueError:
-        raise S3Error("InvalidPart") from None
-    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(etags)}"
-
-
-async def _close(gw: Gateway, upload: Upload, cookie: str) -> bool:
-    """Locks and closes the upload, and chooses the version that it becomes; waits while somebody else has it. S3Error NoSuchUpload if it ended.
-
-    Returns whether it was closed before, by somebody who died then.
-    """
-    lock = LockOp(
-        name=LOCK_NAME, type=EXCLUSIVE, cookie=cookie, tag="", description="", duration=_LOCK_SECONDS * 1_000_000_000, flags=0)
-    deadline = time.monotonic() + _LOCK_WAIT
-    while True:
-        closing = upload.attrs.get(CLOSING, b"")
-        try:
-            chosen = closing or new_instance(upload.bucket).encode() or NO_VERSION
-            op = WriteOp().assert_exists().call(classes.LOCK_LOCK(lock)).cmpxattr(CLOSING, closing).setxattr(CLOSING, chosen)
-            await upload.pool.write(upload.meta_oid, op)
-            upload.attrs[CLOSING] = chosen
-            return bool(closing)
-        except store_errors.Cancelled:  # somebody closed or opened it since it was read
-            upload.attrs = (await load_upload(gw, upload.bucket, upload.key, upload.upload_id)).attrs
-        except store_errors.NotFound:
-            raise S3Error("NoSuchUpload", UploadId=upload.upload_id) from None
-        except (store_errors.Busy, store_errors.Exists):
-            if time.monotonic() > deadline:
-                raise S3Error("OperationAborted", "the upload is being completed or aborted by another request") from None
-            await asyncio.sleep(0.05)
-
-
-async def _reopen(upload: Upload, cookie: str, closed: list[Part]) -> None:
-    op = WriteOp().assert_exists()
-    if closed:
-        _rename(op, closed, CLOSED_PART, PART)
-    op.rmxattr(CLOSING).call(classes.LOCK_UNLOCK(UnlockOp(name=LOCK_NAME, cookie=cookie)))
-    await upload.pool.write(upload.meta_oid, op)
-
-
-def _rename(op: WriteOp, parts: list[Part], old: bytes, new: bytes) -> None:
-    op.omap_set({part_omap_key(part.number, new): part.info.encode() for part in parts if part.info is not None})
-    op.omap_rm([part_omap_key(part.number, old) for part in parts])
 
 
 def _select(gw: Gateway, parts: list[Part], wanted: list[CompletedPart]) -> list[Part]:
@@ -183,51 +121,6 @@ async def _manifest(gw: Gateway, upload: Upload, chosen: list[Part]) -> tuple[Ob
     return explicit_manifest(upload.final_obj, found, offset, 0, upload.placement), gc_chain(others, "")
 
 
-def _is_made_of(state: ObjectState, upload_id: str) -> bool:
-    """Whether the object was made of the upload. The tags of those that radosgw completed do not tell, but the names of the parts do."""
-    if state.attrs.get(TAIL_TAG, b"").rstrip(b"\0").partition(b"/")[0] == upload_id.encode():
-        return True
-    named, manifest = f"{state.key}.{upload_id}", state.manifest
-    return manifest is not None and (manifest.prefix == named or any(rule.override_prefix == named for rule in manifest.rules.values()))
-
-
-async def _standing(gw: Gateway, upload: Upload) -> ObjectState | None:
-    """The object that a Complete made which did not come to the upload's end, as before ``_close``. One of radosgw's left its lock."""
-    bucket, key = upload.bucket, upload.key
-    state = await existing_head(gw, bucket, key, upload.instance)
-    if state is not None and _is_made_of(state, upload.upload_id):
-        return state
-    if bucket.versioned and _LOCK_XATTR in upload.attrs:  # radosgw chose a version of its own
-        for stored in (await read_key(bucket, key)).versions:
-            state = None if stored.is_marker else await existing_head(gw, bucket, key, stored.entry.instance)
-            if state is not None and _is_made_of(state, upload.upload_id):
-                return state
-    return None
-
-
-async def _made(gw: Gateway, bucket: Bucket, key: str, upload_id: str, wanted: list[CompletedPart]) -> ObjectState | None:
-    """What an upload that is gone became of these parts: the current object, or a version below newer ones. None if there is no such."""
-    try:
-        etag = combined_etag([item.etag.strip('"') for item in wanted])
-    except S3Error:
-        return None
-    state = await current(gw, bucket, key)
-    if state is not None and _is_made_of(state, upload_id):
-        return state if state.etag == etag else None
-    if bucket.versioned:
-        for stored in (await read_key(bucket, key)).listed:
-            if not stored.is_marker and stored.entry.meta.etag == etag:
-                try:
-                    state = await load(gw, bucket, key, shown(stored.entry.instance))
-                except S3Error as error:
-                    if error.code not in ("NoSuchVersion", "NoSuchKey"):  # it went meanwhile
-                        raise
-                    continue
-                if _is_made_of(state, upload_id):
-                    return state
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What a Complete asks for: see ``complete``."""
@@ -262,24 +155,24 @@ async def _complete_noted(
     try:
         upload = await load_upload(gw, bucket, key, upload_id)
         await intent.confirm()
-        died = await _close(gw, upload, cookie)
+        died = await upload_lock.close(gw, upload, cookie)
     except S3Error as error:
-        if error.code in _NOT_CLOSED:
+        if error.code in upload_lock.NOT_CLOSED:
             intent.close()
         if error.code != "NoSuchUpload":
             raise
-        state = await _made(gw, bucket, key, upload_id, asked.wanted)
+        state = await object_of_ended(gw, bucket, key, upload_id, [item.etag for item in asked.wanted])
         if state is None:
             raise
         return state
-    before = await _standing(gw, upload)
+    before = await standing_object(gw, upload)
     parts, _, _ = await read_parts(upload)
-    former = await _former(upload)
+    former = await former_parts(upload)
     if before is not None:  # a former Complete died after its head was written
         before = await link_again(gw, before)
         await _finish(gw, upload, parts + former, before.manifest)
         return before
-    if (died or _LOCK_XATTR in upload.attrs) and await _was_replaced(gw, upload, parts):
+    if (died or upload_lock.LOCK_XATTR in upload.attrs) and await was_replaced(gw, upload, parts):
         await _finish(gw, upload, parts + former, None)
         raise S3Error("NoSuchUpload", UploadId=upload_id)
     return await _join(gw, upload, parts, former, asked, cookie, intent)
@@ -303,7 +196,7 @@ async def _join(
             tag = object_tag(upload.upload_id, cookie)
             await _note_references(gw, upload, parts + former, others, intent)
             renamed = parts
-            await _hide(upload, parts)
+            await upload_lock.hide_parts(upload, parts)
             if await take_references(gw, others, tag, intent):
                 raise S3Error("InvalidPart")  # the part's own reference was lost
         keys = [upload.part_key(part.prefix(upload), part.number) for part in parts + former]
@@ -315,7 +208,7 @@ async def _join(
         state, won = await put_head(gw, write)
     except BaseException as error:
         if write is None or not write.may_exist:
-            await _reopen(upload, cookie, renamed)
+            await upload_lock.reopen(upload, cookie, renamed)
             await put_references(gw, others, tag)
             if isinstance(error, S3Error):
                 intent.close()  # a refusal leaves nothing to be settled
@@ -353,58 +246,6 @@ async def _note_references(gw: Gateway, upload: Upload, parts: list[Part], other
         prefixes=[f"{part.prefix(upload)}.{part.number}" for part in parts])
 
 
-async def _hide(upload: Upload, parts: list[Part]) -> None:
-    """Renames the parts' records, so that radosgw sees none."""
-    op = WriteOp().assert_exists()
-    _rename(op, parts, PART, CLOSED_PART)
-    await upload.pool.write(upload.meta_oid, op)
-
-
-async def _was_replaced(gw: Gateway, upload: Upload, parts: list[Part]) -> bool:
-    """Whether the upload's object stood already and is gone again: its tails then are garbage, and a second head would lose them."""
-    names = {upload.part_oid(part.prefix(upload), part.number) for part in parts}
-    for entry in await gw.gc.list(include_all=True):
-        if entry.tag.rstrip("\0") == upload.upload_id or any(obj.oid in names for obj in entry.chain.objs):  # radosgw has a tag of its own
-            return True
-    ioctx = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement))
-
-    async def gone(part: Part) -> bool:
-        try:
-            await ioctx.read(upload.part_oid(part.prefix(upload), part.number), ReadOp().stat())
-        except store_errors.NotFound:
-            return True
-        return False
-
-    return any(await each([part for part in parts if part.size], gone, _LOOKS))
-
-
-async def _values(upload: Upload, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
-    """The keys of ``.meta`` that begin with ``prefix``, without it, and their values. NotFound of the store if ``.meta`` is gone."""
-    start, more = prefix, True
-    while more:
-        result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, prefix, PAGE))
-        assert result.omap is not None
-        for key, value in result.omap.values.items():
-            yield key.removeprefix(prefix), value
-        start = next(reversed(result.omap.values), start)
-        more = result.omap.more and bool(result.omap.values)
-
-
-async def _former(upload: Upload) -> list[Part]:
-    """Parts that were replaced and whose data a gateway may not have lived to free."""
-    infos = [UploadPartInfo.decode(value) async for _, value in _values(upload, FORMER)]
-    return [Part(info.num, info.size, info.etag, info.modified, info=info) for info in infos]
-
-
-async def _noted(upload: Upload) -> list[tuple[str, list[GcObj]]]:
-    """All references that the upload's parts ever took, by their tags, given back or not; none if ``.meta`` is gone."""
-    try:
-        return [(reference_tag(upload.upload_id, key.partition(b".")[2]), GcObjChain.decode(read_beside_parts(value)).objs)
-                async for key, value in _values(upload, NOTE)]
-    except store_errors.NotFound:  # radosgw aborted the upload meanwhile, seeing no parts
-        return []
-
-
 async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjManifest | None, *, indexed: bool = True) -> None:
     """After the object's head stands (``manifest``; None: there is no object): frees what it does not use, then removes the upload.
 
@@ -418,7 +259,7 @@ async def _finish(gw: Gateway, upload: Upload, parts: list[Part], manifest: ObjM
     recorded = dict(await each(copied, partial(part_references, gw, upload), _LOOKS))
     for tag, held in recorded.items():
         await gw.gc.enqueue(tag, held)
-    for tag, held in await _noted(upload):
+    for tag, held in await noted_references(upload):
         if tag not in recorded:  # it may not have been taken, and must not cost the tail its owner's reference
             await put_references(gw, held, tag)
     unused: list[Part] = []
@@ -467,9 +308,9 @@ async def _abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
         try:
             upload = await load_upload(gw, bucket, key, upload_id)
             await intent.confirm()
-            await _close(gw, upload, cookie)
+            await upload_lock.close(gw, upload, cookie)
         except S3Error as error:
-            if error.code in _NOT_CLOSED:
+            if error.code in upload_lock.NOT_CLOSED:
                 intent.close()
             raise
         await _abort_closed(gw, upload)
@@ -477,8 +318,8 @@ async def _abort(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> None:
 
 async def _abort_closed(gw: Gateway, upload: Upload) -> None:
     parts, _, _ = await read_parts(upload)
-    parts += await _former(upload)
-    state = await _standing(gw, upload)
+    parts += await former_parts(upload)
+    state = await standing_object(gw, upload)
     if state is not None:  # a Complete died after its head was written: it counts
         await link_again(gw, state)
         await _finish(gw, upload, parts, state.manifest)
@@ -490,16 +331,11 @@ async def settle_ending(gw: Gateway, bucket: Bucket, key: str, upload_id: str, c
     """For a gateway that died while it ended an upload under the lock of ``cookie``: goes on where the outcome is decided, else opens it again."""
     try:
         upload = await load_upload(gw, bucket, key, upload_id)
-        locked = await upload.pool.read(upload.meta_oid, ReadOp().call(classes.LOCK_GET_INFO(GetInfoOp(name=LOCK_NAME))))
-        lockers = locked.reply.lockers
-        for locker in lockers:
-            if locker.id.cookie != cookie:
-                return  # somebody else ends it
-            request = BreakLockOp(name=LOCK_NAME, locker=locker.id.locker, cookie=cookie)
-            await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().call(classes.LOCK_BREAK_LOCK(request)))
+        if not await upload_lock.take_over(upload, cookie):
+            return  # somebody else ends it
         if CLOSING not in upload.attrs:
             return
-        await _close(gw, upload, cookie)  # under the same cookie, so that this can be tried again
+        await upload_lock.close(gw, upload, cookie)  # under the same cookie, so that this can be tried again
     except store_errors.NotFound:
         return  # the upload is over
     except S3Error as error:
@@ -513,14 +349,12 @@ async def settle_ending(gw: Gateway, bucket: Bucket, key: str, upload_id: str, c
             if error.code != "NoSuchUpload":  # it was completed before, and is finished now
                 raise
         return
-    state = await _standing(gw, upload)
+    state = await standing_object(gw, upload)
     parts, _, _ = await read_parts(upload)
     if state is not None:
         await link_again(gw, state)
-        await _finish(gw, upload, parts + await _former(upload), state.manifest)
-    elif await _was_replaced(gw, upload, parts):
-        await _finish(gw, upload, parts + await _former(upload), None)
+        await _finish(gw, upload, parts + await former_parts(upload), state.manifest)
+    elif await was_replaced(gw, upload, parts):
+        await _finish(gw, upload, parts + await former_parts(upload), None)
     else:
-        closed = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(b"", CLOSED_PART, 1))
-        assert closed.omap is not None
-        await _reopen(upload, cookie, parts if closed.omap.values else [])
+        await upload_lock.reopen(upload, cookie, parts if await upload_lock.parts_hidden(upload) else [])

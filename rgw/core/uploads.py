@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from rgw.errors import S3Error
 from rgw.formats import names
 from rgw.formats.acl import AccessControlPolicy, AclOwner
 from rgw.formats.basics import Obj, PlacementRule
-from rgw.formats.gc import GcObj
+from rgw.formats.gc import GcObj, GcObjChain
 from rgw.formats.obj import CompressionInfo, MultipartUploadInfo, ObjManifest, UploadPartInfo
 from rgw.store import errors as store_errors
 from rgw.store.interface import IoCtx, ReadOp
@@ -166,6 +168,15 @@ def _decode_sums(value: bytes | None, etag: str) -> dict[str, str]:
     return dict(item.split("=", 1) for item in rest)
 
 
+def combined_etag(etags: list[str]) -> str:
+    """The MD5 of the parts' MD5s, and their number. S3Error InvalidPart for what is no MD5."""
+    try:
+        joined = b"".join(bytes.fromhex(etag) for etag in etags)
+    except ValueError:
+        raise S3Error("InvalidPart") from None
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(etags)}"
+
+
 async def load_upload(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> Upload:
     """Reads ``.meta``. S3Error NoSuchUpload."""
     if len(upload_id) > LONGEST_ID:
@@ -230,6 +241,33 @@ async def _add_sums(upload: Upload, parts: list[Part]) -> None:
     assert result.omap is not None
     for part in parts:
         part.checksums = _decode_sums(result.omap.values.get(keys[part.number]), part.etag)
+
+
+async def _values(upload: Upload, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
+    """The keys of ``.meta`` that begin with ``prefix``, without it, and their values. NotFound of the store if ``.meta`` is gone."""
+    start, more = prefix, True
+    while more:
+        result = await upload.pool.read(upload.meta_oid, ReadOp().omap_get(start, prefix, PAGE))
+        assert result.omap is not None
+        for key, value in result.omap.values.items():
+            yield key.removeprefix(prefix), value
+        start = next(reversed(result.omap.values), start)
+        more = result.omap.more and bool(result.omap.values)
+
+
+async def former_parts(upload: Upload) -> list[Part]:
+    """Parts that were replaced and whose data a gateway may not have lived to free."""
+    infos = [UploadPartInfo.decode(value) async for _, value in _values(upload, FORMER)]
+    return [Part(info.num, info.size, info.etag, info.modified, info=info) for info in infos]
+
+
+async def noted_references(upload: Upload) -> list[tuple[str, list[GcObj]]]:
+    """All references that the upload's parts ever took, by their tags, given back or not; none if ``.meta`` is gone."""
+    try:
+        return [(reference_tag(upload.upload_id, key.partition(b".")[2]), GcObjChain.decode(read_beside_parts(value)).objs)
+                async for key, value in _values(upload, NOTE)]
+    except store_errors.NotFound:  # radosgw aborted the upload meanwhile, seeing no parts
+        return []
 
 
 async def part_pieces(gw: Gateway, upload: Upload, part: Part) -> list[Piece]:

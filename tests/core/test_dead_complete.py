@@ -2,11 +2,11 @@
 
 import pytest
 
-from rgw.core import complete
+from rgw.core import complete, upload_lock
 from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite
 from rgw.core.state import ACL, ETAG
-from rgw.core.uploads import load_upload, read_parts
+from rgw.core.uploads import combined_etag, load_upload, read_parts
 from rgw.core.versions import new_instance, put_head
 from rgw.errors import S3Error
 from rgw.formats.cls_lock import EXCLUSIVE, LockOp
@@ -24,11 +24,11 @@ async def died(request, gateway, bucket, user):
     data = [body(5 * MIB), body(1000)]
     done = [await upload_part(gateway, upload, number, part) for number, part in enumerate(data, 1)]
     upload = await load_upload(gateway, bucket, "k", upload.upload_id)
-    lock = LockOp(name=complete.LOCK_NAME, type=EXCLUSIVE, cookie=random_text(16), tag="", description="", duration=1_000_000, flags=0)
+    lock = LockOp(name=upload_lock.LOCK_NAME, type=EXCLUSIVE, cookie=random_text(16), tag="", description="", duration=1_000_000, flags=0)
     await upload.pool.write(upload.meta_oid, WriteOp().assert_exists().call(classes.LOCK_LOCK(lock)))
     parts, _, _ = await read_parts(upload)
     manifest, _ = await complete._manifest(gateway, upload, parts)
-    attrs = {ACL: upload.attrs[ACL], ETAG: complete.combined_etag([part.etag for part in parts]).encode()}
+    attrs = {ACL: upload.attrs[ACL], ETAG: combined_etag([part.etag for part in parts]).encode()}
     state, _ = await put_head(gateway, HeadWrite(bucket, "k", attrs, manifest, None, instance=new_instance(bucket)))  # under radosgw's own tag
     return upload, b"".join(data), completed(done), state
 

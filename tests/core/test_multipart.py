@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from rgw.core.complete import combined_etag
+from rgw.core import complete, upload_lock
 from rgw.core.conditions import Conditions
 from rgw.core.multipart import CompletedPart
+from rgw.core.uploads import combined_etag
 from rgw.errors import S3Error
 from rgw.formats.cls_lock import EXCLUSIVE, LockOp, UnlockOp
 from rgw.store import classes
@@ -170,18 +171,16 @@ async def test_many_parts_complete_quickly(gateway, bucket, user):
 @pytest.mark.parametrize("collected", [False, True])
 async def test_a_replaced_object_does_not_come_back(gateway, bucket, user, monkeypatch, collected):
     """A Complete dies after its head stands, the object is overwritten, and only then the client tries again."""
-    from rgw.core import complete as completing
-
     upload = await new_upload(gateway, bucket, "k", user)
     parts = [await upload_part(gateway, upload, 1, body(6 * MIB)), await upload_part(gateway, upload, 2, body(MIB))]
 
     async def die(*_args, **_kwargs):
         raise RuntimeError("killed")
     with monkeypatch.context() as patch:
-        patch.setattr(completing, "_finish", die)
+        patch.setattr(complete, "_finish", die)
         with pytest.raises(RuntimeError):
             await gateway.multipart.complete(bucket, "k", upload.upload_id, completed(parts))
-    await upload.pool.write(upload.meta_oid, WriteOp().rmxattr(f"lock.{completing.LOCK_NAME}"))  # as when its time is over
+    await upload.pool.write(upload.meta_oid, WriteOp().rmxattr(f"lock.{upload_lock.LOCK_NAME}"))  # as when its time is over
     await put(gateway, bucket, "k", b"newer", user)
     if collected:
         await collect(gateway)
@@ -194,17 +193,15 @@ async def test_a_replaced_object_does_not_come_back(gateway, bucket, user, monke
 
 async def test_an_upload_that_another_is_ending(gateway, bucket, user, monkeypatch):
     """Whoever finds it locked is told so in time, and the upload goes on as before."""
-    from rgw.core import complete as completing
-
     upload = await new_upload(gateway, bucket, "k", user)
     parts = [await upload_part(gateway, upload, 1, b"data")]
-    lock = LockOp(name=completing.LOCK_NAME, type=EXCLUSIVE, cookie="another", tag="", description="", duration=60_000_000_000, flags=0)
+    lock = LockOp(name=upload_lock.LOCK_NAME, type=EXCLUSIVE, cookie="another", tag="", description="", duration=60_000_000_000, flags=0)
     await upload.pool.write(upload.meta_oid, WriteOp().call(classes.LOCK_LOCK(lock)))
-    monkeypatch.setattr(completing, "_LOCK_WAIT", 0.2)
+    monkeypatch.setattr(upload_lock, "_LOCK_WAIT", 0.2)
     for refused in (gateway.multipart.complete(bucket, "k", upload.upload_id, completed(parts)),
                     gateway.multipart.abort(bucket, "k", upload.upload_id)):
         with pytest.raises(S3Error, match="OperationAborted"):
             await refused
-    await upload.pool.write(upload.meta_oid, WriteOp().call(classes.LOCK_UNLOCK(UnlockOp(name=completing.LOCK_NAME, cookie="another"))))
+    await upload.pool.write(upload.meta_oid, WriteOp().call(classes.LOCK_UNLOCK(UnlockOp(name=upload_lock.LOCK_NAME, cookie="another"))))
     await gateway.multipart.complete(bucket, "k", upload.upload_id, completed(parts))
     assert await fetch(gateway, bucket, "k") == b"data"

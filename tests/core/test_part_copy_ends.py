@@ -6,12 +6,14 @@ import itertools
 import pytest
 
 from rgw.core import complete as completing
-from rgw.core import part_copy
+from rgw.core import part_copy, upload_lock
 from rgw.core import parts as parts_module
 from rgw.core.conditions import Conditions
 from rgw.core.intents import Intents
+from rgw.core.manifest import gc_chain
+from rgw.core.multipart import CompletedPart
 from rgw.core.parts import drop_index_entry
-from rgw.core.uploads import PART, part_references
+from rgw.core.uploads import PART, part_pieces, part_references
 from rgw.errors import S3Error
 from rgw.formats.cls_lock import GetInfoOp
 from rgw.store import classes
@@ -38,7 +40,7 @@ async def aborted_by_radosgw(gateway, bucket, upload, between=None) -> None:
             oid = upload.part_oid(upload.name, part.number)
             await (await gateway.pool(gateway.zone.data_pool(upload.placement))).write(oid, WriteOp().remove())
         else:
-            tail = completing.gc_chain(await completing.part_pieces(gateway, upload, part), gateway.zone.data_pool(upload.placement))
+            tail = gc_chain(await part_pieces(gateway, upload, part), gateway.zone.data_pool(upload.placement))
             await gateway.gc.enqueue(upload.upload_id, tail)
         await drop_index_entry(gateway, bucket, upload.part_key(part.prefix(upload), part.number))
     await upload.pool.write(upload.meta_oid, WriteOp().remove())
@@ -213,8 +215,8 @@ async def test_a_complete_that_dies_and_what_comes_then(gateway, other, bucket, 
         with monkeypatch.context() as patch:
             async def nothing(*args):
                 pass
-            for undo in ("_reopen", "put_references")[:1 if name == "_remove_meta" else 2]:
-                patch.setattr(completing, undo, nothing)
+            for module, undo in ((upload_lock, "reopen"), (completing, "put_references"))[:1 if name == "_remove_meta" else 2]:
+                patch.setattr(module, undo, nothing)
             if name == "_rename":
                 killer(patch, completing, "take_references")
             else:
@@ -226,7 +228,7 @@ async def test_a_complete_that_dies_and_what_comes_then(gateway, other, bucket, 
         if then == "radosgw":
             await aborted_by_radosgw(other, bucket, upload)
         else:
-            await upload.pool.write(upload.meta_oid, WriteOp().rmxattr(f"lock.{completing.LOCK_NAME}"))
+            await upload.pool.write(upload.meta_oid, WriteOp().rmxattr(f"lock.{upload_lock.LOCK_NAME}"))
             if then == "again":
                 await other.multipart.complete(bucket, "dst", upload.upload_id, completed(parts))
                 stands = True
@@ -302,14 +304,14 @@ async def test_a_refused_complete_changes_nothing(gateway, bucket, user, version
         stats = [(category, s.num_entries, s.total_size) for header in headers for category, s in sorted(header.stats.items())]
         listed = [(part.number, part.etag) for part in (await gateway.multipart.list_parts(upload))[0]]
         xattrs = (await upload.pool.read(upload.meta_oid, ReadOp().getxattrs())).xattrs
-        lock = await upload.pool.read(upload.meta_oid, ReadOp().call(classes.LOCK_GET_INFO(GetInfoOp(name=completing.LOCK_NAME))))
+        lock = await upload.pool.read(upload.meta_oid, ReadOp().call(classes.LOCK_GET_INFO(GetInfoOp(name=upload_lock.LOCK_NAME))))
         assert not lock.reply.lockers
         return entries, stats, listed, {name for name in xattrs if not name.startswith("lock.")}, await census(gateway, bucket)
 
     before = await seen()
     refused = Conditions(if_none_match="*")
     for wanted, code in ((completed(parts), "PreconditionFailed"), (completed(parts[::-1]), "InvalidPartOrder"),
-                         ([completing.CompletedPart(1, "0" * 32)], "InvalidPart")):
+                         ([CompletedPart(1, "0" * 32)], "InvalidPart")):
         with pytest.raises(S3Error, match=code):
             await gateway.multipart.complete(bucket, "dst", upload.upload_id, wanted, conditions=refused)
         assert await seen() == before, code

@@ -345,6 +345,7 @@ async def test_two_writers_of_one_part_and_one_dies(gateway, other, bucket, user
 async def test_complete(gateway, other, bucket, user, monkeypatch, point) -> None:
     """The end of an upload goes back before the head is written, and forward after it; nobody waits for the dead one's lock."""
     from rgw.core import complete as module
+    from rgw.core import upload_lock
 
     data = body(BIG)
     await put(gateway, bucket, "src", data, user)
@@ -355,7 +356,7 @@ async def test_complete(gateway, other, bucket, user, monkeypatch, point) -> Non
     assert extra.number == 3
     name, after = {"closed": ("read_parts", False), "renamed": ("put_head", False), "head": ("put_head", True),
                    "freed": ("_remove_meta", False)}[point]
-    monkeypatch.setattr(module, "_reopen", lambda *args: asyncio.sleep(0))  # who is killed opens nothing again
+    monkeypatch.setattr(upload_lock, "reopen", lambda *args: asyncio.sleep(0))  # who is killed opens nothing again
     killer(monkeypatch, module, name, after=after)
     with pytest.raises(Killed):
         await gateway.multipart.complete(bucket, "k", upload.upload_id, completed(parts))
