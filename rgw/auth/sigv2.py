@@ -26,10 +26,12 @@ def decoded(text: str) -> str:
 
 def canonical_resource(raw_path: str, raw_query: str, bucket: str = "", *, bare: bool = False) -> str:
     """``bucket``: the one named by the Host header, if any. ``bare``: a parameter with an empty value is signed without its ``=``;
-    some clients send ``acl=`` and sign ``acl``, others sign what they send."""
+    some clients send ``acl=`` and sign ``acl``, others sign what they send. Names count decoded, as where operations are found by them."""
     signed = []
     for piece in raw_query.split("&"):
         name, equals, value = piece.partition("=")
+        if "%" in name:
+            name = decoded(name)
         if name in SIGNED_PARAMETERS:
             signed.append((name, f"{name}={decoded(value)}" if value or (equals and not bare) else name))
     resource = (f"/{bucket}" if bucket else "") + (raw_path or "/")

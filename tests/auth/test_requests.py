@@ -62,6 +62,15 @@ async def test_each_change_is_seen(kind: str) -> None:
     assert (await refusal(view, secret="another-secret-altogether")).code == "SignatureDoesNotMatch"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("added", ["acl", "%61cl", "%61%63%6c=", "%76ersionId=3", "upload%49d=u"])
+async def test_no_subresource_can_be_added(kind: str, added: str) -> None:
+    """However its name is written: the operation that is served is the one that was signed."""
+    view = signed("PUT", "/bucket/key", {}, kind)
+    query = f"{view.raw_query}&{added}" if view.raw_query else added
+    assert (await refusal(replace(view, raw_query=query))).code == "SignatureDoesNotMatch"
+
+
 async def test_unsigned_amz_header_and_host() -> None:
     view = signed("GET", "/b/k", {})
     error = await refusal(replace(view, headers=[*view.headers, ("x-amz-acl", "public-read")]))
