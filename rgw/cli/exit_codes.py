@@ -12,6 +12,7 @@ from rgw.cli.admin.grammar import ordered
 
 FAILED = 1  # what has no code of its own
 USAGE = 22  # EINVAL
+NO_ZONE = 5  # EIO
 
 _CODES = {
     "NoSuchBucket": 2, "NoSuchKey": 2, "NoSuchLifecycleConfiguration": 254, "NoSuchTagSet": 2, "NoSuchUpload": 2, "NoSuchUser": 2, "NoSuchVersion": 2,
@@ -25,7 +26,7 @@ _CODES = {
 _OWN = {
     ("bucket list", "NoSuchUser"): 254,
     ("bucket reshard", "InvalidArgument"): 234, ("bucket reshard", "NoSuchBucket"): 254,
-    ("bucket stats", "NoSuchBucket"): 210,
+    ("bucket stats", "NoSuchBucket"): 210, ("bucket stats", "NoSuchKey"): 254,
     ("caps add", "NoSuchUser"): 22, ("caps rm", "NoSuchUser"): 22,
     ("key create", "NoSuchUser"): 22, ("key rm", "NoSuchUser"): 22,
     ("object stat", "NoSuchKey"): 1, ("object stat", "NoSuchVersion"): 1,
@@ -38,9 +39,18 @@ _OWN = {
 
 def of_error(code: str) -> int:
     """What the running command returns for an S3 error code."""
+    return _OWN.get((_running(), code), _CODES.get(code, FAILED))
+
+
+def of_missing_zone() -> int:
+    """What the running command returns where the zone or zonegroup that it is to work in does not exist."""
+    return _CODES["NoSuchKey"] if _running() in ("zone get", "zonegroup get") else NO_ZONE
+
+
+def _running() -> str:
+    """The words of the running command."""
     context = click.get_current_context(silent=True)
-    words = "" if context is None else context.command_path.partition(" ")[2]
-    return _OWN.get((words, code), _CODES.get(code, FAILED))
+    return "" if context is None else context.command_path.partition(" ")[2]
 
 
 class AdminGroup(click.Group):

@@ -17,6 +17,7 @@ from rgw.cli.admin.object import object_, policy
 from rgw.cli.admin.orphans import orphans
 from rgw.cli.admin.quota import global_, quota
 from rgw.cli.admin.ratelimit import ratelimit
+from rgw.cli.admin.realm import period, realm
 from rgw.cli.admin.reshard import reshard
 from rgw.cli.admin.subuser import subuser
 from rgw.cli.admin.unsupported import add_refusals
@@ -48,7 +49,7 @@ for command in (nano, serve, rados, store):
     rgw.add_command(command)
 for command in (
     user, subuser, key, caps, quota, global_, bucket, reshard, object_, multipart, bi, policy,
-    gc, orphans, lc, usage, ratelimit, metadata, zone, zonegroup,
+    gc, orphans, lc, usage, ratelimit, metadata, zone, zonegroup, realm, period,
 ):
     rgw_admin.add_command(command)
 add_refusals(rgw_admin)

@@ -16,7 +16,7 @@ from rgw.cli import exit_codes
 from rgw.cli.output import Interrupted
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
-from rgw.core.zone import ZoneError
+from rgw.core.zone import NoSuchZone, ZoneError
 from rgw.errors import S3Error
 from rgw.store.errors import StoreError
 from rgw.store.interface import Cluster
@@ -136,7 +136,10 @@ def asynchronous(command: Callable[..., Coroutine[Any, Any, T]]) -> Callable[...
         except KeyboardInterrupt:  # asyncio.run has cancelled the command and let it clean up
             raise Interrupted from None
         except ZoneError as e:
-            raise click.ClickException(str(e)) from e
+            failure = click.ClickException(str(e))
+            if isinstance(e, NoSuchZone):
+                failure.exit_code = exit_codes.of_missing_zone()  # type: ignore[misc]
+            raise failure from e
         except StoreError as e:
             raise click.ClickException(f"the store answered: {type(e).__name__}: {e}") from e
 

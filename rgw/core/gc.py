@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core import queue_lock
 from rgw.core.background import BackgroundTask
+from rgw.core.parallel import each
 from rgw.formats import cls_gc, cls_refcount, cls_rgw, cls_version
 from rgw.formats.basics import ObjVersion
 from rgw.formats.gc import GcObj, GcObjChain, GcObjInfo
@@ -57,6 +58,7 @@ class GarbageCollector:
         self._seen = 0  # requests by the last rest
         self._resumed = 0.0  # since when it has been at work without a rest
         self._released, self._worked = 0, 0.0  # objects, and seconds without rests, of this collection
+        self.bypass = False  # what is handed over is released at once, though somebody may be reading it
 
     async def _pool(self) -> IoCtx:
         return await self._gateway.pool(self._gateway.zone.gc_pool)
@@ -90,6 +92,8 @@ class GarbageCollector:
 
         At once, as radosgw does it, if the queue is full: nothing else would find them again.
         """
+        if self.bypass:
+            chain = await self._refused(tag, chain)  # is queued as ever
         seconds = self._gateway.options.rgw_gc_obj_min_wait if wait is None else wait
         for start in range(0, len(chain), _ENTRY):
             try:
@@ -117,10 +121,13 @@ class GarbageCollector:
         await (await self._pool()).write(self._oid(tag), self._guarded(_QUEUE_VERSION).call(call))
 
     async def _release_now(self, tag: str, chain: list[GcObj]) -> None:
-        step = self._gateway.options.rgw_gc_max_concurrent_io
-        for start in range(0, len(chain), step):
-            if not all(await asyncio.gather(*(self._give_back(tag, obj) for obj in chain[start:start + step]))):
-                raise NoSpace(f"{self._oid(tag)} is full, and what it should have taken cannot be removed")
+        if await self._refused(tag, chain):
+            raise NoSpace(f"{self._oid(tag)} is full, and what it should have taken cannot be removed")
+
+    async def _refused(self, tag: str, chain: list[GcObj]) -> list[GcObj]:
+        """Releases objects now, so many at a time; those that the store would not release."""
+        done = await each(chain, partial(self._give_back, tag), self._gateway.options.rgw_gc_max_concurrent_io)
+        return [obj for obj, good in zip(chain, done, strict=True) if not good]
 
     async def defer(self, tag: str) -> bool:
         """Puts off the collection of what is queued under ``tag``, for a reader; whether it was about to come, in less than 3/4 of

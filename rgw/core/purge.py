@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rgw.core import bucket_check
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from rgw.formats.listed import ListedEntry
 
 _PARALLEL = 16  # deletions in flight
+
+
+@contextmanager
+def without_waiting(gw: Gateway) -> Iterator[None]:
+    """What is removed meanwhile is not left to the garbage collector: its data go at once, but for what copies refer to."""
+    gw.gc.bypass = True
+    try:
+        yield
+    finally:
+        gw.gc.bypass = False
 
 
 async def purge_bucket(gw: Gateway, bucket: Bucket, progress: Callable[[str], None] | None = None) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,18 @@ class Resharder:
         seconds = self._gw.options.rgw_reshard_bucket_lock_duration
         lock = ReshardLock(await self._ioctx(), _lock_oid(name, tenant, bucket_id), seconds, ephemeral=True)
         return lock if await lock.acquire() else None
+
+    @asynccontextmanager
+    async def locked(self, instance: BucketName) -> AsyncIterator[bool]:
+        """Keeps reshards away from a bucket's instance; False if one is under way."""
+        lock = await self._locked(instance.name, instance.tenant, instance.bucket_id)
+        try:
+            yield lock is not None
+            if lock is not None:
+                await lock.release()
+        finally:
+            if lock is not None:
+                lock.drop()
 
     async def reshard(self, bucket: Bucket, num_shards: int, on_step: Step = _no_step) -> Resharded:
         """Gives the bucket an index of ``num_shards`` shards; ``bucket`` is its new instance then. ``on_step`` is told of steps and pages.

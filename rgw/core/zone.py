@@ -28,6 +28,10 @@ class ZoneError(Exception):
     """The cluster's zone is not one that this gateway can serve; the text says why and what to do."""
 
 
+class NoSuchZone(ZoneError):
+    """The zone or zonegroup that the options name does not exist."""
+
+
 @dataclass(slots=True)
 class ZoneConfig:
     """The zone and its zonegroup, with the pools in ``name`` or ``name:namespace`` form."""
@@ -145,7 +149,7 @@ class ZoneConfig:
 async def load_zone(cluster: Cluster, options: Options) -> ZoneConfig:
     """The zone that the options name. On a cluster without one, the zone ``default``, its zonegroup and pools are made.
 
-    ZoneError if the cluster is part of a multisite realm, or its zone is of a newer release.
+    ZoneError if the cluster is part of a multisite realm, or its zone is of a newer release; NoSuchZone.
     """
     if options.rgw_realm:
         raise ZoneError("rgw_realm is set: multisite realms are not supported")
@@ -160,7 +164,7 @@ async def load_zone(cluster: Cluster, options: Options) -> ZoneConfig:
         found_zone = await _zone(root, options.rgw_zone)
     for missing, kind, name in ((found_zone is None, "zone", options.rgw_zone), (found_group is None, "zonegroup", options.rgw_zonegroup)):
         if missing and name != DEFAULT:
-            raise ZoneError(f"there is no {kind} {name}")
+            raise NoSuchZone(f"there is no {kind} {name}")
     if found_zone is not None and found_group is not None:
         _check_pair(found_zone, found_group)
     elif found_group is not None:

@@ -298,6 +298,7 @@ class Capabilities:
     """What a store can do beyond the interface; nobody asks for a backend's name."""
 
     shared_with_radosgw: bool  # other gateways may serve the same pools
+    locators_tell_apart: bool  # objects of one name with different locators are different objects
 
 
 @dataclass(frozen=True, slots=True)

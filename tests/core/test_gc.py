@@ -7,6 +7,7 @@ import pytest
 from rgw.core.gateway import Gateway
 from rgw.core.gc_status import status
 from rgw.core.options import Options
+from rgw.core.purge import purge_bucket, without_waiting
 from rgw.formats import cls_refcount
 from rgw.formats.gc import GcObj
 from rgw.formats.names import gc_shard
@@ -176,6 +177,42 @@ async def test_what_is_put_off_waits_no_longer_than_others(cluster, data):
     assert not await gateway.gc.defer(unique())
     await gateway.gc.process(include_all=True)
     await gateway.close()
+
+
+async def test_a_purge_that_does_not_wait(gateway, bucket, user, private):
+    """The data are gone with the bucket, uploads under way too; but not what a copy refers to."""
+    other, _ = await gateway.buckets.create(f"c{unique()}", user, private)
+    content = helpers.body(9 * helpers.MIB)
+    await helpers.put(gateway, bucket, "gone", helpers.body(9 * helpers.MIB), user)
+    await gateway.objects.copy(await helpers.put(gateway, bucket, "copied", content, user), other, "copy", owner=user)
+    await helpers.upload_part(gateway, await helpers.new_upload(gateway, bucket, "upload", user), 1, helpers.body(5 * helpers.MIB))
+    with without_waiting(gateway):
+        assert await purge_bucket(gateway, bucket) == 2
+    left = await helpers.census(gateway, bucket)
+    assert len(left) == 2 and all("__shadow_" in name for name in left)
+    assert [entry for entry in await gateway.gc.list(include_all=True) if any(bucket.marker in obj.oid for obj in entry.chain.objs)] == []
+    assert await helpers.fetch(gateway, other, "copy") == content
+    await gateway.objects.delete(other, "copy")
+    await helpers.collect(gateway)
+    assert await helpers.census(gateway, bucket) == set()
+
+
+async def test_what_cannot_be_released_at_once_is_queued(gateway, data, monkeypatch):
+    names = [f"t{unique()}" for _ in range(3)]
+    chain, tag = await put(data, *names), unique()
+    give_back = gateway.gc._give_back
+
+    async def refusing(tag, obj):
+        return False if obj.oid == names[1] else await give_back(tag, obj)
+
+    monkeypatch.setattr(gateway.gc, "_give_back", refusing)
+    with without_waiting(gateway):
+        await gateway.gc.enqueue(tag, chain)
+    assert [await exists(data, name) for name in names] == [False, True, False]
+    monkeypatch.undo()
+    assert [[obj.oid for obj in entry.chain.objs] for entry in await gateway.gc.list(include_all=True) if entry.tag == tag] == [[names[1]]]
+    await gateway.gc.process(include_all=True)
+    assert not await exists(data, names[1])
 
 
 async def test_nothing_to_enqueue(gateway):

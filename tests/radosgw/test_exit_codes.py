@@ -31,6 +31,9 @@ user rm --uid U
 user suspend --uid none
 user stats --uid none
 user stats
+user stats --uid U --bucket none
+user stats --uid U --bucket none --sync-stats
+user stats --uid U --bucket B --reset-stats
 key create --uid none
 key create --uid U --access-key VKEY --secret s
 key rm --uid U --access-key none
@@ -44,6 +47,9 @@ caps rm --uid none --caps users=read
 bucket list --bucket none
 bucket list --uid none
 bucket stats --bucket none
+bucket stats --bucket-id none
+bucket rm --bucket B --inconsistent-index
+bucket check --check-head-obj-locator --bucket B
 bucket link --bucket none --uid U
 bucket link --bucket B --uid none
 bucket unlink --bucket none --uid U
@@ -77,6 +83,25 @@ quota set --uid U --quota-scope nonsense --max-objects 3
 quota set --uid U --quota-scope user --max-size xyz
 quota enable
 usage trim
+usage trim --uid U --start-date none
+usage show --end-date none
+lc list --max-entries none
+reshard stale-instances list
+reshard stale-instances delete
+realm list
+realm get
+realm get-default
+realm list-periods
+period list
+period get
+period get --period none
+period get-current
+zone get --rgw-zone none
+zone get --zone-id none
+zonegroup get --rgw-zonegroup none
+zonegroup get --zonegroup-id none
+bucket list --rgw-zone none
+bucket list --rgw-zonegroup none
 metadata list none
 metadata get user:none
 metadata get none:x

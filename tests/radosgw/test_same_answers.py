@@ -75,9 +75,24 @@ def test_users(stage):
     same(pair, "user", "stats", "--uid", uid)
 
 
+def test_one_bucket_of_a_user(stage):
+    """The other tool sums up what this one had not; the time of the last sum of all stays."""
+    pair, uid, bucket, key = stage
+    before = same(pair, "user", "stats", "--uid", uid, "--bucket", bucket)
+    end = client(pair.theirs, key["access_key"], key["secret_key"])
+    for number, admin in enumerate((pair.rgw_admin, pair.radosgw_admin)):
+        end.put_object(Bucket=bucket, Key=f"more{number}", Body=b"12345")
+        admin("user", "stats", "--uid", uid, "--bucket", bucket, "--sync-stats")
+        now = same(pair, "user", "stats", "--uid", uid)
+        assert now["stats"]["num_objects"] == before["stats"]["num_objects"] + number + 1 and now["last_stats_sync"] == before["last_stats_sync"]
+    for number in range(2):
+        end.delete_object(Bucket=bucket, Key=f"more{number}")
+    end.close()
+
+
 @pytest.mark.parametrize("arguments", [
     ("bucket", "stats"), ("bucket", "list"), ("bucket", "check"), ("bi", "get", "--object", "small"), ("bi", "list", "--object", "small"),
-    ("policy", "--object", "_large"), ("lc", "reshard", "fix"), ("bi", "list", "--shard-id", "1"),
+    ("policy", "--object", "_large"), ("lc", "reshard", "fix"), ("bi", "list", "--shard-id", "1"), ("bucket", "check", "--check-head-obj-locator"),
 ], ids=" ".join)
 def test_buckets(stage, arguments):
     pair, _, bucket, _ = stage
@@ -115,7 +130,45 @@ def test_metadata_and_zones(stage):
         ours, theirs = both(pair, "metadata", "list", section)
         assert sorted(ours) == sorted(theirs)
     for what in ("zone", "zonegroup"):
-        same(pair, what, "get")
+        shown = same(pair, what, "get")
+        same(pair, what, "get", f"--{what}-id", shown["id"])
+    for line in ("realm list", "period list"):
+        same(pair, *line.split())
+    assert same(pair, "bucket", "stats", "--bucket-id", point["data"]["bucket"]["bucket_id"])["bucket"] == bucket
+
+
+def test_a_head_that_is_missing(stage):
+    pair, _, _, key = stage
+    end, bucket = client(pair.ours, key["access_key"], key["secret_key"]), f"m{secrets.token_hex(4)}"
+    end.create_bucket(Bucket=bucket)
+    for name in ("_lost", "_there"):
+        end.put_object(Bucket=bucket, Key=name, Body=b"x")
+    marker = pair.rgw_admin("bucket", "stats", "--bucket", bucket)["marker"]
+    pair.cluster.run("rados", "-p", pair.data_pools[0], "--object-locator", f"{marker}__lost", "rm", f"{marker}___lost")
+    ours, theirs = both(pair, "bucket", "check", "--check-head-obj-locator", "--bucket", bucket)
+    assert ours == theirs and [place["status"] for place in ours["check_objects"]] == ["needs_fixing", "ok", "ok", "ok"]
+    pair.rgw_admin("bucket", "rm", "--bucket", bucket, "--purge-objects", "--bypass-gc")
+    assert bucket not in pair.radosgw_admin("bucket", "list")
+    end.close()
+
+
+def test_instances_that_were_left(stage, tmp_path):
+    """Both tell them; after ours removed them, the bucket is as it was."""
+    pair, _, bucket, _ = stage
+    bucket_id = pair.rgw_admin("metadata", "get", f"bucket:{bucket}")["data"]["bucket"]["bucket_id"]
+    record = pair.rgw_admin("metadata", "get", f"bucket.instance:{bucket}:{bucket_id}")
+    keys, file = [], tmp_path / "instance.json"
+    for number in (1, 2):
+        record["data"]["bucket_info"]["bucket"]["bucket_id"] = f"{bucket_id}.{number}"
+        keys.append(f"{bucket}:{bucket_id}.{number}")
+        file.write_text(json.dumps(record), encoding="utf-8")
+        pair.rgw_admin("metadata", "put", f"bucket.instance:{keys[-1]}", "--infile", str(file))
+    ours, theirs = both(pair, "reshard", "stale-instances", "list")
+    assert sorted(ours) == sorted(theirs) == keys
+    removed = pair.rgw_admin("reshard", "stale-instances", "delete")
+    assert sorted(removed, key=str) == [{"bucket_instance": key, "status": 0} for key in keys]
+    assert same(pair, "reshard", "stale-instances", "list") == []
+    assert pair.radosgw_admin("bucket", "stats", "--bucket", bucket)["id"] == bucket_id
 
 
 def test_a_record_that_ours_stores_is_read_by_radosgw(stage, tmp_path):

@@ -270,6 +270,11 @@ async def test_namespaces_and_locators(cluster, pool):
     assert (await pool.read("o", ReadOp().read())).data == b"1"
     assert (await other.read("o", ReadOp().read(), locator="loc")).data == b"2"
     assert [(o.name, o.locator, o.namespace) async for o in other.list_objects()] == [("o", "loc", other.namespace)]
+    if cluster.capabilities.locators_tell_apart:
+        with pytest.raises(NotFound):
+            await other.read("o", ReadOp().read())
+    else:
+        assert (await other.read("o", ReadOp().read())).data == b"2"
     everywhere = await cluster.open_pool("contract", ALL_NAMESPACES)
     seen = {(o.name, o.namespace) async for o in everywhere.list_objects()}
     assert {("o", pool.namespace), ("o", other.namespace)} <= seen

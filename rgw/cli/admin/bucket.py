@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import click
 
 from rgw.cli import output
 from rgw.cli.admin.common import bucket_option, find_bucket, full_uid, split_bucket, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
-from rgw.core import bucket_check, bucket_owners, metadata_sections, radoslist, user_stats
+from rgw.core import bucket_check, bucket_owners, locator_check, metadata_sections, radoslist, user_stats
 from rgw.core.gateway import Gateway
-from rgw.core.purge import purge_bucket
+from rgw.core.purge import purge_bucket, without_waiting
 from rgw.errors import S3Error
 from rgw.formats.names import index_name
 
@@ -51,15 +53,27 @@ async def bucket_list(name: str | None, uid: str | None, tenant: str | None, max
         output.show(rows)
 
 
+async def _name_of_id(gw: Gateway, bucket_id: str) -> str:
+    """The name, `[tenant/]bucket`, of the bucket that has or had this id. S3Error NoSuchKey."""
+    for key in await metadata_sections.keys(gw, "bucket.instance"):
+        name, _, found = key.rpartition(":")
+        if found == bucket_id:
+            return name
+    raise S3Error("NoSuchKey", f"there is no bucket id {bucket_id}")
+
+
 @bucket.command("stats")
 @store_options
 @click.option("--bucket", "name")
+@click.option("--bucket-id", help="The bucket of this id, where no name is given.")
 @click.option("--uid")
 @tenant_option
 @asynchronous
-async def bucket_stats(name: str | None, uid: str | None, tenant: str | None) -> None:
+async def bucket_stats(name: str | None, bucket_id: str | None, uid: str | None, tenant: str | None) -> None:
     """Prints the statistics of a bucket, of a user's buckets, or of all."""
     async with gateway(current()) as gw:
+        if bucket_id and not name:
+            name = await _name_of_id(gw, bucket_id)
         if name:
             owner_tenant, plain = split_bucket(name, tenant)
             found = await bucket_owners.find(gw, plain, owner_tenant)
@@ -82,14 +96,25 @@ async def bucket_stats(name: str | None, uid: str | None, tenant: str | None) ->
 @bucket_option
 @tenant_option
 @click.option("--purge-objects", is_flag=True, help="Remove its objects too.")
+@click.option("--bypass-gc", is_flag=True, help="With --purge-objects: free the data now, not after rgw_gc_obj_min_wait.")
+@click.option("--inconsistent-index", is_flag=True, help="The index need not be right meanwhile. It is, all the same.")
+@click.option("--yes-i-really-mean-it", "sure", is_flag=True, help="Beside --inconsistent-index.")
 @asynchronous
-async def bucket_rm(name: str, tenant: str | None, purge_objects: bool) -> None:
-    """Removes a bucket. Broken off while it purges, it goes on when it is run again."""
+async def bucket_rm(name: str, tenant: str | None, purge_objects: bool, bypass_gc: bool, inconsistent_index: bool, sure: bool) -> None:
+    """Removes a bucket. Broken off while it purges, it goes on when it is run again.
+
+    --bypass-gc breaks off reads of its objects that are under way; data that copies refer to stay.
+    """
+    if inconsistent_index and not sure:
+        raise click.ClickException("--inconsistent-index leaves an index that is not right if it is broken off; say --yes-i-really-mean-it")
+    if bypass_gc and not purge_objects:
+        raise click.UsageError("--bypass-gc needs --purge-objects")
     progress = output.Progress()
     async with gateway(current()) as gw:
         found = await find_bucket(gw, name, tenant)
         if purge_objects:
-            await purge_bucket(gw, found, progress)
+            with without_waiting(gw) if bypass_gc else nullcontext():
+                await purge_bucket(gw, found, progress)
             progress.end()
         else:
             await gw.buckets.delete(found)
@@ -101,21 +126,31 @@ async def bucket_rm(name: str, tenant: str | None, purge_objects: bool) -> None:
 @tenant_option
 @click.option("--fix", is_flag=True, help="Mend what differs.")
 @click.option("--check-objects", is_flag=True, help="Compare the index with the objects in the data pool too.")
+@click.option("--check-head-obj-locator", "check_locators", is_flag=True,
+              help="Only look whether keys that begin with an underscore lie where they belong; releases before Firefly misplaced them.")
+@click.option("--remove-bad", is_flag=True, help="With --check-head-obj-locator and --fix: remove heads from the wrong place, too.")
 @click.option("--dump-keys", is_flag=True, help="olh, unlinked: print what is found.")
 @click.option("--min-age-hours", type=click.IntRange(0), default=1, show_default=True, help="unlinked: leave younger versions alone.")
 @click.option("--hide-progress", is_flag=True, help="olh, unlinked: do not count on standard error.")
 @click.argument("what", required=False, type=click.Choice(["olh", "unlinked"]))
 @asynchronous
-async def check(name: str, tenant: str | None, fix: bool, check_objects: bool, dump_keys: bool, min_age_hours: int, hide_progress: bool,
-                what: str | None) -> None:
+async def check(name: str, tenant: str | None, fix: bool, check_objects: bool, check_locators: bool, remove_bad: bool, dump_keys: bool,
+                min_age_hours: int, hide_progress: bool, what: str | None) -> None:
     """Compares a bucket's index, objects and statistics and prints what differs.
 
     `olh`: looks only for keys whose last version's removal was not finished; `unlinked`: only for versions that are in no listing, which
     --fix removes.
     """
+    if remove_bad and not fix:
+        raise click.UsageError("--remove-bad needs --fix")
     progress = output.Progress("run it again: it begins anew, and what was mended stays so")
     async with gateway(current()) as gw:
         found = await find_bucket(gw, name, tenant)
+        if check_locators:
+            looked = await locator_check.check(gw, found, fix=fix, remove_bad=remove_bad, progress=progress)
+            progress.end()
+            output.show({"bucket": found.name, "check_objects": [place.dump() for place in looked]})
+            return
         if what is None:
             report = await bucket_check.check(gw, found, fix=fix, check_objects=check_objects, progress=progress)
             progress.end()

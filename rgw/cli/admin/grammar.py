@@ -13,7 +13,8 @@ from rgw.core.options import OPTIONS, normalise
 
 _WORDS = {"buckets": "bucket", "zones": "zone", "zonegroups": "zonegroup", "remove": "rm"}
 _COMMANDS = {("reshard", "bucket"): ["bucket", "reshard"], ("bucket", "rados", "list"): ["bucket", "radoslist"],
-             ("orphans", "list", "jobs"): ["orphans", "list-jobs"]}
+             ("orphans", "list", "jobs"): ["orphans", "list-jobs"],
+             ("reshard", "stale-instances", "delete"): ["reshard", "stale-instances", "rm"]}
 _SHORT = {"-c": "--conf", "-n": "--name"}
 _TRUTH = ("true", "false", "1", "0")
 

@@ -21,11 +21,12 @@ def lc() -> None:
 
 @lc.command("list")
 @store_options
+@click.option("--max-entries", type=int, default=-1, help="0 prints nothing; any other number everything, as radosgw-admin has it.")
 @asynchronous
-async def lc_list() -> None:
+async def lc_list(max_entries: int) -> None:
     """Prints the buckets that have rules, and how far each is."""
     async with gateway(current()) as gw:
-        output.show([dump.entry(entry) for entry in await gw.lifecycle.entries()])
+        output.show([dump.entry(entry) for entry in await gw.lifecycle.entries()] if max_entries else [])
 
 
 @lc.command("get")

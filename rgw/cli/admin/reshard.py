@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
 import click
 
 from rgw.cli import output
 from rgw.cli.admin.bucket import bucket
 from rgw.cli.admin.common import bucket_names, bucket_option, find_bucket, full_uid, tenant_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
+from rgw.core import stale_instances
 from rgw.core.buckets import Bucket
 from rgw.core.reshard import MAX_SHARDS
 from rgw.core.reshard_queue import objects_of
@@ -179,3 +182,34 @@ async def reshard_cancel(name: str, tenant: str | None) -> None:
         except NotFound:
             if not recovered:
                 click.echo("the bucket is not queued for resharding", err=True)  # no error, as with radosgw-admin
+
+
+@reshard.group("stale-instances")
+def stale() -> None:
+    """Instances of buckets that reshards left behind."""
+
+
+@stale.command("list")
+@store_options
+@asynchronous
+async def stale_list() -> None:
+    """Prints the instances that no bucket uses any more. What a reshard works on is left out."""
+    progress = output.Progress()
+    async with gateway(current()) as gw:
+        found = await stale_instances.find(gw, progress)
+        progress.end()
+        output.show([one.key for one in found])
+
+
+@stale.command("rm")
+@store_options
+@asynchronous
+async def stale_rm() -> None:
+    """Settles reshards that died, then removes these instances and their indexes. Status 16: a reshard is at it."""
+    progress = output.Progress()
+    async with gateway(current()) as gw:
+        await gw.resharder.recover_all()
+        found = await stale_instances.find(gw, progress)
+        rows = [{"bucket_instance": one.key, "status": 0 if await stale_instances.remove(gw, one) else errno.EBUSY} for one in found]
+        progress.end()
+        output.show(rows)

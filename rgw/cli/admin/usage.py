@@ -28,7 +28,7 @@ class Moment(click.ParamType):
         try:
             return int(datetime.fromisoformat(value.strip()).replace(tzinfo=UTC).timestamp())
         except ValueError:
-            self.fail(f"{value!r} is not YYYY-MM-DD[ HH:MM:SS]", param, ctx)
+            raise click.ClickException(f"{value!r} is not YYYY-MM-DD[ HH:MM:SS]") from None  # no usage error, as with radosgw-admin
 
 
 def range_options(command: Callable[..., Any]) -> Callable[..., Any]:

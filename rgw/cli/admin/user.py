@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rgw.cli import output
-from rgw.cli.admin.common import full_uid, key_options, tenant_option, uid_option
+from rgw.cli.admin.common import find_bucket, full_uid, key_options, tenant_option, uid_option
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core import caps as capabilities
 from rgw.core import metadata_sections, user_stats
@@ -232,15 +232,20 @@ async def _suspend(uid: str, value: int) -> None:
 @tenant_option
 @click.option("--sync-stats", is_flag=True, help="Bring the sums up to date from the buckets' indexes first.")
 @click.option("--reset-stats", is_flag=True, help="Add the sums up anew from the user's list of buckets first.")
+@click.option("--bucket", "name", help="With --sync-stats: look at this bucket's index only.")
 @asynchronous
-async def stats(uid: str, tenant: str | None, sync_stats: bool, reset_stats: bool) -> None:
-    """Prints what a user's buckets hold, as last summed up."""
+async def stats(uid: str, tenant: str | None, sync_stats: bool, reset_stats: bool, name: str | None) -> None:
+    """Prints what a user's buckets hold, as last summed up: of all of them, with --bucket too."""
     if sync_stats and reset_stats:
         raise click.UsageError("give one of --sync-stats and --reset-stats")
+    if reset_stats and name:
+        raise click.UsageError("--reset-stats is for all of a user's buckets")
     progress = output.Progress()
     async with gateway(current()) as gw:
         info = await gw.users.get(full_uid(uid, tenant))
-        if sync_stats:
+        if sync_stats and name:
+            await gw.buckets.sync_stats(await find_bucket(gw, name, tenant))
+        elif sync_stats:
             await user_stats.sync(gw, info, progress)
             progress.end()
         if reset_stats:

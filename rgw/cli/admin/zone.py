@@ -7,6 +7,7 @@ import click
 from rgw.cli import output
 from rgw.cli.stores import asynchronous, current, gateway, store_options
 from rgw.core.dump import zone as dumped
+from rgw.errors import S3Error
 
 
 @click.group()
@@ -16,10 +17,13 @@ def zone() -> None:
 
 @zone.command("get")
 @store_options
+@click.option("--zone-id", help="Fail unless it has this id.")
 @asynchronous
-async def zone_get() -> None:
+async def zone_get(zone_id: str | None) -> None:
     """Prints the zone: its pools and placements."""
     async with gateway(current()) as gw:
+        if zone_id not in (None, gw.zone.id):
+            raise S3Error("NoSuchKey", f"there is no zone {zone_id}")
         output.show(dumped.zone(gw.zone.params))
 
 
@@ -39,10 +43,13 @@ def zonegroup() -> None:
 
 @zonegroup.command("get")
 @store_options
+@click.option("--zonegroup-id", help="Fail unless it has this id.")
 @asynchronous
-async def zonegroup_get() -> None:
+async def zonegroup_get(zonegroup_id: str | None) -> None:
     """Prints the zonegroup: its zones and placement targets."""
     async with gateway(current()) as gw:
+        if zonegroup_id not in (None, gw.zone.zonegroup_id):
+            raise S3Error("NoSuchKey", f"there is no zonegroup {zonegroup_id}")
         output.show(dumped.zonegroup(gw.zone))
 
 

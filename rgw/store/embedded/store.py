@@ -29,7 +29,7 @@ _THREADS = 8
 class EmbeddedCluster(Cluster):
     """Made by ``open_store``."""
 
-    capabilities = Capabilities(shared_with_radosgw=False)
+    capabilities = Capabilities(shared_with_radosgw=False, locators_tell_apart=False)
 
     def __init__(self, folder: Path, *, create: bool, map_size: int | None, max_bytes: int | None, reserve: int) -> None:
         """Blocking."""

@@ -35,7 +35,7 @@ class RadosCluster(Cluster):
     ``connect`` gives another connected rados_t; it blocks. ``instance_id`` is the first client's, for the life of the process.
     """
 
-    capabilities = Capabilities(shared_with_radosgw=True)
+    capabilities = Capabilities(shared_with_radosgw=True, locators_tell_apart=True)
 
     def __init__(self, handle: Any, queue: CompletionQueue, connect: Callable[[], Any]) -> None:
         self.queue, self._connect = queue, connect
