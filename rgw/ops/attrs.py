@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.utils import formatdate
 from functools import lru_cache
@@ -20,7 +22,7 @@ REDIRECT = PREFIX + "x-amz-website-redirect-location"  # kept for whoever serves
 META = "x-amz-meta-"
 TAGGING = PREFIX + "x-amz-tagging"
 CHECKSUM = PREFIX + "x-amz-checksum-"
-
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what no header can hold
 
 _MILLISECONDS = [f"{ms:03d}Z" for ms in range(1000)]
 
@@ -42,12 +44,15 @@ def iso(ns: int) -> str:
 
 
 def _meta_value(value: str) -> str:
-    """User metadata: UTF-8 as it is, RFC 2047 words decoded."""
+    """User metadata: UTF-8 as it is, RFC 2047 words decoded, unless they hold what no header can."""
     if "=?" in value and "?=" in value:
         try:
-            return str(make_header(decode_header(value)))
-        except (ValueError, LookupError):
+            decoded = str(make_header(decode_header(value)))
+            decoded.encode()  # no lone surrogates
+        except (ValueError, LookupError, HeaderParseError):
             return value
+        if not _CONTROL.search(decoded):
+            return decoded
     return value
 
 
@@ -106,11 +111,10 @@ def headers(attrs: dict[str, bytes]) -> dict[str, str]:
     for header, attr in STORED.items():
         raw = attrs.get(PREFIX + attr)
         if raw is not None:
-            found[header.title()] = text(raw)
+            found[header.title()] = _CONTROL.sub(" ", text(raw))
     for name, raw in attrs.items():
         if name.startswith(PREFIX + META):
-            value = text(raw)
-            found[name.removeprefix(PREFIX)] = value.replace("\r", " ").replace("\n", " ")
+            found[name.removeprefix(PREFIX)] = _CONTROL.sub(" ", text(raw))
     if TAGGING in attrs:
         found["x-amz-tagging-count"] = str(len(ObjTags.decode(attrs[TAGGING]).tags))
     storage_class = text(attrs.get(PREFIX + "storage_class"))

@@ -328,3 +328,26 @@ async def test_metadata(s3):
     assert (await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-a": "v" * 2000, "Cache-Control": "max-age=1"}, b"1")).status == 200
     assert (await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-word": "=?UTF-8?B?w6k=?="}, b"1")).status == 200
     assert (await ask(s3, "HEAD", path(s3, "k"))).headers["x-amz-meta-word"].encode("latin-1").decode() == "é"
+
+
+@pytest.mark.parametrize("word", ["=?utf-8?q?a=01b?=", "=?utf-8?q?a=00b?=", "=?utf-8?q?a=0D=0AX-Other:_1?=", "=?utf-8?q?=7F?=", "=?utf-7?q?+2AA-?=",
+                                  "=?unicode_escape?q?=5Cud800?=", "=?utf-8?b?A?=", "=?utf-16?b?AA==?=", "=?zlib?b?AAAA?="])
+async def test_metadata_that_no_header_can_hold(s3, word):
+    """An encoded word of control characters, or of none at all, stays as it came."""
+    for method, target in (("PUT", path(s3, "k")), ("POST", f"{path(s3, 'k')}?uploads")):
+        assert (await ask(s3, method, target, {"x-amz-meta-word": word})).status == 200
+    for method in ("GET", "HEAD"):
+        reply = await ask(s3, method, path(s3, "k"))
+        assert reply.status == 200 and "x-other" not in reply.headers
+        assert reply.headers["x-amz-meta-word"] == word
+
+
+async def test_control_characters_in_what_is_stored(s3):
+    """By another gateway: they come as blanks."""
+    await ask(s3, "PUT", path(s3, "k"), body=b"1")
+    state = await s3.gw.objects.head(await s3.gw.buckets.get(s3.bucket), "k")
+    await s3.gw.objects.set_attrs(state, {"user.rgw.x-amz-meta-a": b"1\r\nX-Other: 2\x01\0", "user.rgw.content_type": b"a\nb\x7f\0"})
+    for method in ("GET", "HEAD"):
+        reply = await ask(s3, method, path(s3, "k"))
+        assert reply.status == 200 and "x-other" not in reply.headers
+        assert (reply.headers["x-amz-meta-a"], reply.headers["content-type"]) == ("1  X-Other: 2 ", "a b ")
