@@ -137,7 +137,7 @@ async def chown(
 ) -> int:
     """Gives a bucket and the objects in it to a user; the number of objects. Broken off, a second run goes on.
 
-    S3Error NoSuchBucket, BucketAlreadyExists.
+    S3Error NoSuchBucket, BucketAlreadyExists, NotImplemented (a newer release wrote what would be written again).
     """
     bucket = await link(gw, name, tenant, owner, new_name=new_name)
     marker = version = ""
@@ -152,6 +152,8 @@ async def chown(
             if error.code in ("NoSuchKey", "NoSuchVersion"):  # removed meanwhile
                 return
             raise
+        if state.acl.newer:
+            raise S3Error("NotImplemented", f"the ACL of {entry.name} was written by a newer release, whose fields a change would drop")
         if state.acl.owner.id != owner.user_id.text():
             await gw.objects.set_attrs(state, {ACL: given_to(state.acl, owner).encode()})
 

@@ -95,6 +95,8 @@ def _select(gw: Gateway, parts: list[Part], wanted: list[CompletedPart]) -> list
         for name, value in (item.checksums or {}).items():
             if name in part.checksums and part.checksums[name] != value:
                 raise S3Error("InvalidPart", PartNumber=str(item.number))
+        if part.manifest.newer or part.cs_info.newer:
+            raise S3Error("NotImplemented", f"part {item.number} was written by a newer release, whose fields the object would lack")
         chosen.append(part)
     least = gw.options.rgw_multipart_min_part_size
     for part in chosen[:-1]:

@@ -79,8 +79,10 @@ async def _settle(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) ->
 async def suggest(bucket: Bucket, place: IndexKey, idx: str, raw: bytes, entry: DirEntry, found: DirEntry | None) -> bool:
     """Replaces an entry by what it should be, or removes it for None, if it still is ``raw`` under the key ``idx``; whether it was.
 
-    Nothing is changed during a reshard. NotFound without the shard.
+    Nothing is changed during a reshard, nor of an entry that a newer release wrote. NotFound without the shard.
     """
+    if entry.newer:
+        return False
     change = cls_rgw.SuggestedChange(op=_REMOVE, entry=entry) if found is None else cls_rgw.SuggestedChange(op=_UPDATE, entry=found)
     op = WriteOp().assert_exists().cmpxattr(STATE, b"").call(GUARD).omap_cmp(idx.encode("utf-8", "surrogateescape"), raw)
     op.call(classes.DIR_SUGGEST_CHANGES(cls_rgw.SuggestChangesOp([change])))

@@ -72,6 +72,12 @@ class KeyIndex:
         return any(stored.entry.instance == instance and (stored.entry.exists or stored.is_marker) for stored in found)
 
     @property
+    def newer(self) -> bool:
+        """Whether a newer release wrote some of it, which must not be written again."""
+        found = [*self.listed, *self.versions, *([self.plain] if self.plain else [])]
+        return any(stored.entry.newer for stored in found) or (self.olh is not None and self.olh.newer)
+
+    @property
     def busy(self) -> bool:
         """Whether a gateway has announced a change that it may still end."""
         young = time.time_ns() - CHANGE_TIMEOUT

@@ -45,6 +45,8 @@ async def take_away(gw: Gateway, bucket: Bucket, entry: DirEntry, timeout: int) 
         found = await _read(bucket, key, row, place)
         if row not in found or place not in found:
             return entry  # it is about to go
+        if any(DirEntry.decode(raw).newer for raw in found.values()):
+            return entry  # it would lose what only a newer release knows
         shown = replace(DirEntry.decode(found[row]), pending_map={})
         # Not made during a reshard, for whose end the rest would wait.
         await key_index.edit(bucket, key, found.items(), {row: shown.encode()})

@@ -113,11 +113,26 @@ async def write_head(gw: Gateway, bucket: Bucket, key: str, op: WriteOp) -> None
     await ioctx.write(names.raw_name(bucket.marker, key), op, locator=names.locator(bucket.marker, key))
 
 
+def is_newer(head: ObjectState | None) -> bool:
+    """Whether a newer release wrote where the head points."""
+    return head is not None and OLH_INFO in head.attrs and OlhInfo.decode(head.attrs[OLH_INFO]).newer
+
+
+def refuse_newer(head: ObjectState | None) -> None:
+    """S3Error NotImplemented if the head, about to point elsewhere, points by a structure of a newer release."""
+    if is_newer(head):
+        raise S3Error("NotImplemented", "the object's current version was noted by a newer release, whose fields a change would drop")
+
+
 async def announce(gw: Gateway, bucket: Bucket, key: str, op_tag: str) -> str:
-    """Makes the key's head tell that a change is under way; makes the head if there is none. Returns the head's own tag."""
+    """Makes the key's head tell that a change is under way; makes the head if there is none. Returns the head's own tag.
+
+    S3Error NotImplemented if a newer release wrote the head.
+    """
     name, value = announcement(op_tag)
     for _ in range(_TRIES):
         head = await existing_head(gw, bucket, key)
+        refuse_newer(head)
         tag = random_text(32).lower().encode()
         fresh = {IDTAG: random_text(32).lower().encode(), OLH_IDTAG: tag, OLH_VER: b""}
         if head is None:
@@ -266,7 +281,7 @@ async def apply_log(gw: Gateway, bucket: Bucket, key: str) -> None:
     """Brings the key's head and versions up to what the index logged, then trims the log. Others may do the same at the same time."""
     for _ in range(_TRIES):
         head = await existing_head(gw, bucket, key)  # before the log: a null version that is written later makes the head differ
-        if head is None or OLH_IDTAG not in head.attrs:
+        if head is None or OLH_IDTAG not in head.attrs or is_newer(head):
             return
         reply = await _read_log(head)
         if reply is None or not reply.log:

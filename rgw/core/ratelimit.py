@@ -129,10 +129,18 @@ class RateLimits:
         return await self._gateway.metadata.get(self._gateway.zone.uid_pool, user.user_id.text(), fresh=True)
 
     async def set_user(self, user: UserInfo, info: RateLimitInfo) -> None:
-        """Cancelled if the user is changed at the same time."""
+        """Cancelled if the user is changed at the same time. S3Error NotImplemented if a newer release wrote ``info``."""
+        _refuse_newer(info)
         found = await self._user_object(user)
         xattrs = {**found.xattrs, XATTR: info.encode()}
         await self._gateway.metadata.replace(self._gateway.zone.uid_pool, user.user_id.text(), found.data, xattrs, found)
 
     async def set_bucket(self, bucket: Bucket, info: RateLimitInfo) -> None:
+        """S3Error NotImplemented if a newer release wrote ``info``."""
+        _refuse_newer(info)
         await self._gateway.buckets.set_attrs(bucket, {XATTR: info.encode()})
+
+
+def _refuse_newer(info: RateLimitInfo) -> None:
+    if info.newer:
+        raise S3Error("NotImplemented", "the limits were written by a newer release, whose fields a change would drop")

@@ -107,8 +107,10 @@ class Recovery:
         return done
 
     async def _may_settle(self, ioctx: IoCtx, key: bytes, value: bytes, alive: dict[int, bool]) -> bool:
-        intents = self._gateway.intents
-        owner, claimer = int(key.split(b".")[0]), Intent.decode(value).claimer
+        intents, intent = self._gateway.intents, Intent.decode(value)
+        owner, claimer = int(key.split(b".")[0]), intent.claimer
+        if intent.newer:
+            return False  # a newer gateway's, to be settled by such a one
         since = intents.abandoned.get(key)
         if owner == intents.instance_id or since is not None:
             return since is not None and now() > since + intents.lock_seconds

@@ -85,5 +85,5 @@ async def parts_hidden(upload: Upload) -> bool:
 
 
 def _rename(op: WriteOp, parts: list[Part], old: bytes, new: bytes) -> None:
-    op.omap_set({part_omap_key(part.number, new): part.info.encode() for part in parts if part.info is not None})
+    op.omap_set({part_omap_key(part.number, new): part.raw for part in parts})
     op.omap_rm([part_omap_key(part.number, old) for part in parts])

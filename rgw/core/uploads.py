@@ -94,7 +94,10 @@ class Upload:
 
 @dataclass(slots=True)
 class Part:
-    """An uploaded part of ``size`` bytes as sent: ``checksums`` maps an algorithm in lower case to base64 text; ``info`` is its record."""
+    """An uploaded part of ``size`` bytes as sent: ``checksums`` maps an algorithm in lower case to base64 text.
+
+    ``info`` is its record, ``raw`` that as it was read.
+    """
 
     number: int
     size: int
@@ -102,6 +105,7 @@ class Part:
     mtime: int
     checksums: dict[str, str] = field(default_factory=dict)
     info: UploadPartInfo | None = None
+    raw: bytes = b""
 
     @property
     def manifest(self) -> ObjManifest:
@@ -227,7 +231,7 @@ async def read_parts(upload: Upload, marker: int = 0, limit: int | None = None) 
 def _part(value: bytes) -> Part:
     info = UploadPartInfo.decode(value)
     size = info.accounted_size if info.cs_info.compression_type not in NONE else info.size
-    return Part(info.num, size, info.etag, info.modified, info=info)
+    return Part(info.num, size, info.etag, info.modified, info=info, raw=value)
 
 
 async def _add_sums(upload: Upload, parts: list[Part]) -> None:

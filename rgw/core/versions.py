@@ -181,6 +181,7 @@ async def link_again(gw: Gateway, state: ObjectState) -> ObjectState:
 async def _prepare_null(gw: Gateway, write: HeadWrite, op_tag: str) -> None:
     """What the log says of the null version must be done before it is written anew."""
     head = await existing_head(gw, write.bucket, write.key)
+    olh.refuse_newer(head)
     if head is not None and any(name.startswith(OLH_PENDING) for name in head.attrs):
         await olh.settle(gw, head)
     name, value = olh.announcement(op_tag)

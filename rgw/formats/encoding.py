@@ -261,8 +261,20 @@ def f(kind: Any, default: Any = dataclasses.MISSING, since: int = 1) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
+_newer_seen = False  # whether a value with fields that this release does not know was ever decoded: seldom, so most values need no walk
+
+
+def _mark_newer(value: Any) -> None:
+    global _newer_seen
+    value._newer = _newer_seen = True
+
+
+class NewerRelease(FormatError):
+    """A structure of a newer release would be written without the fields that only that release knows."""
+
+
 class Struct:
-    """Base of the declared types. ``newer``: decoded from a version with fields that this release does not know; never rewrite it."""
+    """Base of the declared types. ``newer``: decoded from a version with fields that this release does not know; it is never rewritten."""
 
     __slots__ = ("_newer",)
     VERSION: ClassVar[int] = 0
@@ -284,7 +296,9 @@ class Struct:
         return any(_is_newer(getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
 
     def encode(self) -> bytes:
-        """FormatError if a value does not fit its field."""
+        """FormatError if a value does not fit its field; NewerRelease if this was decoded from a newer structure, or holds one."""
+        if _newer_seen and self.newer:
+            raise NewerRelease(f"a {type(self).__name__} of a newer release would lose what only that knows")
         out = bytearray()
         try:
             type(self)._enc(out, self)
@@ -365,7 +379,8 @@ class _Lines:
 def _generate(cls: Any, version: int, compat: int) -> None:
     """Writes and compiles the two functions of a type. Hand-written ``_enc_body(out, o)`` and ``_dec_body(buf, pos, end, v)`` come first."""
     fields = [x for x in dataclasses.fields(cls) if "wire" in x.metadata]
-    scope: dict[str, Any] = {"H": _HEADER.unpack_from, "FormatError": FormatError, "new": cls, "HP": _HEADER.pack_into}
+    scope: dict[str, Any] = {"H": _HEADER.unpack_from, "FormatError": FormatError, "new": cls, "HP": _HEADER.pack_into,
+                             "newer": _mark_newer}
     enc, dec = ["def _enc(out, o):"], ["def _dec(buf, pos, end):"]
     if version:
         enc += [" at = len(out)", " out += b'\\0\\0\\0\\0\\0\\0'"]
@@ -401,7 +416,7 @@ def _generate(cls: Any, version: int, compat: int) -> None:
     dec.append(f" if pos > stop: raise FormatError('{cls.__name__} is longer than it says')")
     if version:
         enc.append(f" HP(out, at, {version}, {compat}, len(out) - at - 6)")
-        dec += [f" if v > {version}: r._newer = True", " return r, stop"]
+        dec += [f" if v > {version}: newer(r)", " return r, stop"]
     else:
         dec.append(" return r, pos")
     exec("\n".join(enc) + "\n" + "\n".join(dec), scope)  # noqa: S102 - generated from declarations of this package alone

@@ -37,7 +37,7 @@ async def create(req: Request) -> Result:
     if lock:
         raise S3Error("NotImplemented", "Object lock is not implemented.")
     bucket, made = await req.gw.buckets.create(req.bucket_name, user, policy, placement=placement)
-    if not made and bucket.acl.encode() != policy.encode():
+    if not made and (bucket.acl.newer or bucket.acl.encode() != policy.encode()):
         raise S3Error("BucketAlreadyExists", BucketName=req.bucket_name)  # radosgw's answer: an ACL is not replaced this way
     return Result(headers={"Location": f"/{req.bucket_name}"})
 

@@ -120,7 +120,8 @@ async def test_unknown_placement_and_newer_bucket(store):
         bucket, _ = await gateway.buckets.create("b-two", user, acl)
         root = await store.open_pool("default.rgw.meta", "root")
         oid = f".bucket.meta.b-two:{bucket.bucket_id}"
-        record = newer(bucket.info.encode())
+        known = bucket.info.encode()
+        record = newer(known)
         await root.write(oid, WriteOp().write_full(record))
         await gateway.metadata.announce(gateway.zone.meta_root, oid)
         bucket = await gateway.buckets.get("b-two")
@@ -132,7 +133,7 @@ async def test_unknown_placement_and_newer_bucket(store):
         with pytest.raises(S3Error) as refusal:
             await bucket_owners.link(gateway, "b-two", "", user, new_name="b-three")
         assert refusal.value.code == "NotImplemented"
-        await root.write(oid, WriteOp().write_full(bucket.info.encode()))
+        await root.write(oid, WriteOp().write_full(known))
         point = newer(BucketEntryPoint.decode(bucket.entry.data).encode())
         await root.write("b-two", WriteOp().write_full(point))
         await gateway.metadata.announce(gateway.zone.meta_root, oid)
