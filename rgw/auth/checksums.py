@@ -113,13 +113,13 @@ def composite(algorithm: str, parts: Iterable[str]) -> str:
 
 
 def decode_value(algorithm: str, text: str) -> bytes:
-    """The digest in a header or trailer; BadDigest (as radosgw) if it is not one."""
+    """The digest in a header or trailer; InvalidRequest if it is not one."""
     try:
         digest = base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error, ValueError):
         digest = b""
     if len(digest) != LENGTHS[algorithm]:
-        raise S3Error("BadDigest", f"Value for {PREFIX}{algorithm} header is invalid.")
+        raise S3Error("InvalidRequest", f"Value for {PREFIX}{algorithm} header is invalid.")
     return digest
 
 
@@ -197,6 +197,6 @@ def checksum_type(headers: Mapping[str, str], algorithm: str) -> str:
 
 
 def verify(running: Checksum, value: str) -> None:
-    """BadDigest unless ``running`` ended at the base64 ``value``."""
+    """BadDigest unless ``running`` ended at the base64 ``value``, InvalidRequest if that is none."""
     if running.digest() != decode_value(running.algorithm, value):
         raise S3Error("BadDigest", f"The {running.algorithm.upper()} you specified did not match the calculated checksum.")

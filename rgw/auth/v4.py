@@ -114,12 +114,12 @@ def from_query(parameters: Mapping[str, str], headers: Mapping[str, str], now: i
     if timestamp[:8] != date:
         raise S3Error(code, f"Invalid credential date \"{date}\". This date is not the same as X-Amz-Date: \"{timestamp[:8]}\".")
     text = parameters["X-Amz-Expires"]
-    if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 20:
+    if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 20:
         raise S3Error(code, "X-Amz-Expires should be a number")
     if text.startswith("-"):
-        raise S3Error("AccessDenied", "X-Amz-Expires must be non-negative")
+        raise S3Error(code, "X-Amz-Expires must be non-negative")
     if int(text) > MAX_EXPIRES:
-        raise S3Error("AccessDenied", "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
+        raise S3Error(code, "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
                       f"{MAX_EXPIRES} seconds")
     ends = moment + int(text) * times.SECOND
     if now > ends:

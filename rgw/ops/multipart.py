@@ -203,6 +203,7 @@ async def complete(req: Request) -> Result:
             value = checksums.composite(algorithm, (p.checksums[algorithm] for p in parts))
         claimed = req.headers.get(checksums.PREFIX + algorithm)
         if claimed is not None and claimed.strip() not in (value, value.partition("-")[0]):
+            checksums.decode_value(algorithm, claimed.partition("-")[0])  # InvalidRequest
             raise S3Error("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
         return attrs.checksum_attrs({algorithm: value}, kind)
 

@@ -103,10 +103,16 @@ async def test_presigned_limits() -> None:
     view = signed("GET", "/b/k", {}, "v4-query")
     assert (await refusal(view, now() + 700 * SECOND)).message == "Request has expired"
     assert (await refusal(view, now() - 1000 * SECOND)).code == "AccessDenied"
-    for value in ("604801", "-1", "x", "", "9" * 19, "\u0663"):
-        other = replace(view, raw_query=view.raw_query.replace("X-Amz-Expires=600", f"X-Amz-Expires={quote(value)}"))
-        said = (await refusal(other)).code
-        assert said == ("AccessDenied" if value[-1:].isascii() and value.lstrip("-").isdigit() else "AuthorizationQueryParametersError")
+    week = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"
+    for value, message in (("604801", week), ("9" * 19, week), ("-1", "X-Amz-Expires must be non-negative"),
+                           ("x", "X-Amz-Expires should be a number"), ("\u0663", "X-Amz-Expires should be a number"),
+                           ("--1", "X-Amz-Expires should be a number"), ("", "Query-string authentication version 4 requires")):
+        said = await refusal(replace(view, raw_query=view.raw_query.replace("X-Amz-Expires=600", f"X-Amz-Expires={quote(value)}")))
+        assert (said.status, said.code) == (400, "AuthorizationQueryParametersError") and said.message.startswith(message), value
+    for name in ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature"):
+        pairs = [pair for pair in view.raw_query.split("&") if not pair.startswith(f"X-Amz-{name}=")]
+        said = await refusal(replace(view, raw_query="&".join(pairs)))
+        assert (said.status, said.code) == (400, "AuthorizationQueryParametersError") and f"X-Amz-{name}" in said.message
 
 
 @given(authorization=st.one_of(st.text(max_size=80), st.text(max_size=60).map(lambda t: "AWS4-HMAC-SHA256 " + t),

@@ -85,7 +85,7 @@ async def test_chunked_body_without_its_end(s3, target):
 
 
 WRONG = [("Content-MD5", "1B2M2Y8AsgTpgAmY7PhCfg==", "BadDigest"), ("Content-MD5", "x", "InvalidDigest"),
-         ("x-amz-checksum-crc32", "AAAAAA==", "BadDigest"), ("x-amz-checksum-sha256", "x", "BadDigest"),
+         ("x-amz-checksum-crc32", "AAAAAA==", "BadDigest"), ("x-amz-checksum-sha256", "x", "InvalidRequest"),
          ("x-amz-checksum-crc64nvme", "AAAAAAAAAAA=", "BadDigest"), ("x-amz-sdk-checksum-algorithm", "CRC99", "InvalidRequest")]
 
 

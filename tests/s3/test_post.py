@@ -128,7 +128,7 @@ def _without(name):
     (_without("signature"), "InvalidArgument"), (_without("policy"), "InvalidArgument"), (_without("key"), "InvalidArgument"),
     (_without("AWSAccessKeyId"), "InvalidArgument"), (_with(key=""), "InvalidArgument"), (_with(key="foo" * 400), "KeyTooLongError"),
     (_with(key="foo\0"), "InvalidURI"),
-    (_with(x_amz_checksum_crc32="AAAAAA=="), "BadDigest"), (_with(x_amz_checksum_crc32="x"), "BadDigest"),
+    (_with(x_amz_checksum_crc32="AAAAAA=="), "BadDigest"), (_with(x_amz_checksum_crc32="x"), "InvalidRequest"),
     (lambda s3: signed_form(s3, {"acl": "x"}, fields={"acl": "x"}), "InvalidArgument"),
     (lambda s3: signed_form(s3, {"tagging": "<x"}, fields={"tagging": "<x"}), "MalformedXML"),
     (lambda s3: signed_form(s3, {"content-type": "a\nb"}, fields={"content-type": "a\nb"}), "InvalidArgument"),
