@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import unquote_to_bytes
 
 from rgw.errors import S3Error
 
 _KEYS = re.compile(r"^(x-amz-(?:copy-source-)?server-side-encryption-customer-key:).+$", re.MULTILINE)
+_PORT = re.compile(r":\d+$")
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
@@ -35,6 +36,28 @@ class RequestView:
     def parameters(self) -> dict[str, str]:
         """The decoded query. S3Error InvalidURI."""
         return parse_query(self.raw_query)
+
+
+@lru_cache(16)
+def gateway_domains(dns_name: str) -> tuple[str, ...]:
+    """The domains of the option rgw_dns_name, in lower case, the longest first: it fits best."""
+    return tuple(sorted(dns_name.lower().replace(",", " ").split(), key=len, reverse=True))
+
+
+def bucket_of_host(host: str, domains: tuple[str, ...]) -> str:
+    """The bucket that the Host header names in front of one of the domains; "" if none. S3Error InvalidURI for what is no host's name."""
+    if not domains:
+        return ""
+    name = _PORT.sub("", host.lower())
+    if name in domains:
+        return ""
+    for domain in domains:
+        if name.endswith(f".{domain}"):
+            bucket = name[:-len(domain) - 1]
+            if "/" in bucket:
+                raise S3Error("InvalidURI")
+            return bucket
+    return ""
 
 
 def unquote(text: str, *, plus: bool = False) -> str:

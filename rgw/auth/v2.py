@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rgw.errors import S3Error
 
 from . import sigv2, times
-from .request import RequestView, octets, without_keys
+from .request import RequestView, bucket_of_host, gateway_domains, octets, without_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,9 @@ def from_query(parameters: Mapping[str, str], now: int) -> Claim:
     return Claim(parameters["AWSAccessKeyId"], parameters["Signature"], expires)
 
 
-def _bucket_of_host(headers: Mapping[str, str], dns_name: str) -> str:
-    host = headers.get("host", "").lower()
-    host = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    for name in sorted(dns_name.lower().replace(",", " ").split(), key=len, reverse=True):  # the longest fits best
-        if host.endswith(f".{name}"):
-            return host[:-len(name) - 1]
-    return ""
-
-
 def verify(claim: Claim, view: RequestView, headers: Mapping[str, str], secret: bytes, dns_name: str) -> None:
     """SignatureDoesNotMatch unless the claim's signature is the request's."""
-    bucket = _bucket_of_host(headers, dns_name)
+    bucket = bucket_of_host(headers.get("host", ""), gateway_domains(dns_name))
     paths = [view.raw_path]
     if not bucket and "/" not in view.raw_path[1:]:
         paths.insert(0, view.raw_path + "/")  # boto3 asks for /bucket and signs /bucket/, as S3 lets it

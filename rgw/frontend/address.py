@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
-from rgw.auth.request import unquote
+from rgw.auth.request import bucket_of_host, unquote
 from rgw.errors import S3Error
 
 MAX_KEY = 1024  # bytes of UTF-8
-_PORT = re.compile(r":\d+$")
 
 
 def split_target(raw: str) -> tuple[str, str]:
@@ -21,21 +18,16 @@ def split_target(raw: str) -> tuple[str, str]:
 
 
 def bucket_and_key(raw_path: str, host: str, domains: tuple[str, ...]) -> tuple[str, str, bool]:
-    """(bucket, key, virtual-host style). S3Error InvalidURI, KeyTooLongError."""
-    name = host.lower()
-    if domains and _PORT.search(name):
-        name = name.rpartition(":")[0]
-    for domain in domains:
-        if name.endswith("." + domain):
-            bucket, raw_key, virtual = name[:-len(domain) - 1], raw_path[1:], True
-            break
-    else:
-        raw_bucket, _, raw_key = raw_path[1:].partition("/")
-        bucket, virtual = unquote(raw_bucket), False
-    key = unquote(raw_key)
+    """(bucket, key, virtual-host style). S3Error InvalidURI, KeyTooLongError.
+
+    The path is decoded before it is split, as radosgw does: a signature may have been made of ``/b/k`` where ``/b%2Fk`` is sent.
+    """
+    path = unquote(raw_path[1:])
+    if "\0" in path:
+        raise S3Error("InvalidURI")
+    virtual = bucket_of_host(host, domains)
+    bucket, _, key = (virtual, "", path) if virtual else path.partition("/")
     size = len(key.encode())
     if size > MAX_KEY:
         raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed=str(MAX_KEY))
-    if "\0" in key:
-        raise S3Error("InvalidURI")
-    return bucket, key, virtual
+    return bucket, key, bool(virtual)

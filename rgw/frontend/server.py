@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from rgw.auth.authenticate import authenticate
-from rgw.auth.request import RequestView
+from rgw.auth.request import RequestView, bucket_of_host, gateway_domains
 from rgw.core.entropy import random_bytes
 from rgw.core.gateway import Gateway
 from rgw.core.ratelimit import Charge
@@ -42,7 +42,7 @@ class Handler:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gw = gateway
-        self._domains = tuple(d.strip().lower() for d in gateway.options.rgw_dns_name.split(",") if d.strip())
+        self._domains = gateway_domains(gateway.options.rgw_dns_name)
         self._host_id = gateway.zone.id
         self._admin = AdminApi(gateway, _store_refusal)
         self.access_log = AccessLog()
@@ -64,7 +64,7 @@ class Handler:
             headers = view.header_map
             if self.draining:
                 raise S3Error("ServiceUnavailable")
-            if self._admin.serves(resource):
+            if self._admin.serves(resource) and not bucket_of_host(headers.get("host", ""), self._domains):
                 op_name, answer = await self._admin.answer(request, view, request_id, self._headers(request_id))
                 status = answer.status
                 return answer
