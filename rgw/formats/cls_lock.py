@@ -124,6 +124,3 @@ class SetCookieOp(Struct):
     cookie: str = f(STR)
     tag: str = f(STR)
     new_cookie: str = f(STR)
-
-
-BreakOp, AssertOp = BreakLockOp, AssertLockedOp

@@ -332,10 +332,13 @@ class LcMarkerOp(Struct):
     marker: str = f(STR)
 
 
-@struct(2, 2)
+@struct(1, 1)
 class LcGetEntryRet(Struct):
-    """Of get, which answers version 1, and of get_next."""
+    entry: LcEntry = f(LcEntry)
 
+
+@struct(2, 2)
+class LcGetNextEntryRet(Struct):
     entry: LcEntry = f(LcEntry)
 
 

@@ -39,7 +39,7 @@ OBJ_CHECK_MTIME = ClassMethod("rgw", "obj_check_mtime", cls_rgw.CheckMtimeOp, wr
 LC_SET_ENTRY = ClassMethod("rgw", "lc_set_entry", cls_rgw.LcEntryOp)
 LC_RM_ENTRY = ClassMethod("rgw", "lc_rm_entry", cls_rgw.LcEntryOp)
 LC_GET_ENTRY = ClassMethod("rgw", "lc_get_entry", cls_rgw.LcMarkerOp, cls_rgw.LcGetEntryRet, writes=False)
-LC_GET_NEXT_ENTRY = ClassMethod("rgw", "lc_get_next_entry", cls_rgw.LcMarkerOp, cls_rgw.LcGetEntryRet, writes=False)
+LC_GET_NEXT_ENTRY = ClassMethod("rgw", "lc_get_next_entry", cls_rgw.LcMarkerOp, cls_rgw.LcGetNextEntryRet, writes=False)
 LC_PUT_HEAD = ClassMethod("rgw", "lc_put_head", cls_rgw.LcPutHeadOp)
 LC_GET_HEAD = ClassMethod("rgw", "lc_get_head", None, cls_rgw.LcGetHeadRet, writes=False)
 LC_LIST_ENTRIES = ClassMethod("rgw", "lc_list_entries", cls_rgw.LcListOp, cls_rgw.LcListRet, writes=False)

@@ -7,6 +7,7 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rgw.formats import cls_lock, cls_refcount, cls_rgw, cls_user, cls_version
@@ -31,7 +32,21 @@ from rgw.store.classcall import ClassCall
 from rgw.store.errors import NotFound, StoreError
 from rgw.store.interface import IoCtx, ReadOp, WriteOp
 
-Step = ClassCall | WriteOp | ReadOp
+
+@dataclass(frozen=True)
+class Break:
+    """Breaks a lock of whoever holds it under the cookie, or of some other client."""
+
+    cookie: str
+    other: bool = False
+
+    async def call(self, ioctx: IoCtx, oid: str) -> ClassCall:
+        held = await ioctx.read(oid, ReadOp().call(c.LOCK_GET_INFO(cls_lock.GetInfoOp(name="l"))))
+        number = next((locker.id.locker.num for locker in held.reply.lockers), 0) + self.other
+        return c.LOCK_BREAK_LOCK(cls_lock.BreakLockOp(name="l", locker=cls_lock.EntityName(num=number), cookie=self.cookie))
+
+
+Step = ClassCall | WriteOp | ReadOp | Break
 _SECOND = 1_000_000_000
 _OLD_GC = re.compile(rb"(?<=1_)0\d{10}\.\d{9}")
 _TAG = re.compile(rb"(?<=\x18\0\0\0)[A-Za-z0-9+/]{24}")
@@ -425,6 +440,8 @@ def locks() -> list[Step]:
         free("e"), free("e"), *looks, lock("s1", 2), lock("s2", 2), lock("s3", 1), lock("s1", 2, 1), rename("s1", "s2", 2), *looks, free("s1"),
         lock("s2", 1, 1),
         *looks, free("s2"), lock("eph", 3), *looks, free("eph"), *looks, lock(name="other", duration=0), c.LOCK_LIST_LOCKS(),
+        Break("c"), lock("b1", 2), lock("b2", 2), Break("none"), Break("b1", other=True), Break("b1"), *looks, Break("b1"), Break("b2"), *looks,
+        lock("eph", 3), Break("eph"), *looks,
     ]
 
 
@@ -524,7 +541,9 @@ async def run(ioctx: IoCtx, oid: str, steps: list[Step]) -> list[tuple[Any, Any]
     for step in steps:
         outcome: Any
         try:
-            if isinstance(step, ClassCall):
+            if isinstance(step, Break):
+                outcome = await ioctx.write(oid, WriteOp().call(await step.call(ioctx, oid))) and None
+            elif isinstance(step, ClassCall):
                 if step.method.writes:
                     outcome = await ioctx.write(oid, WriteOp().call(step)) and None
                 else:

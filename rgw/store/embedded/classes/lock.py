@@ -1,6 +1,6 @@
 """The object class ``lock``: advisory locks with an end, in xattrs.
 
-A locker is known by its cookie alone: whoever runs these classes is one client.
+A locker is known by its cookie alone: whoever runs these classes is one client, of no number.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rgw.formats.cls_lock import (
     SHARED,
     AssertLockedOp,
     BreakLockOp,
+    EntityName,
     GetInfoOp,
     GetInfoRet,
     ListLocksRet,
@@ -79,10 +80,10 @@ def take(ctx: ObjectContext, request: LockOp) -> None:
     _write(ctx, request.name, lock)
 
 
-def _drop(ctx: ObjectContext, name: str, cookie: str) -> None:
+def _drop(ctx: ObjectContext, name: str, cookie: str, locker: EntityName | None = None) -> None:
     lock = _read(ctx, name)
     own = _own(lock, cookie)
-    if own is None:
+    if own is None or (locker is not None and own.id.locker != locker):
         raise NotFound("the lock is not held")
     lock.lockers.remove(own)
     if lock.lock_type == EXCLUSIVE_EPHEMERAL and not lock.lockers:
@@ -98,7 +99,7 @@ def unlock(ctx: ObjectContext, request: UnlockOp) -> None:
 
 @implements(classes.LOCK_BREAK_LOCK)
 def break_lock(ctx: ObjectContext, request: BreakLockOp) -> None:
-    _drop(ctx, request.name, request.cookie)
+    _drop(ctx, request.name, request.cookie, request.locker)
 
 
 @implements(classes.LOCK_GET_INFO)

@@ -8,6 +8,7 @@ from rgw.formats.cls_rgw import (
     LcEntryOp,
     LcGetEntryRet,
     LcGetHeadRet,
+    LcGetNextEntryRet,
     LcListOp,
     LcListRet,
     LcMarkerOp,
@@ -50,11 +51,11 @@ def lc_get_entry(ctx: ObjectContext, request: LcMarkerOp) -> LcGetEntryRet:
 
 
 @implements(classes.LC_GET_NEXT_ENTRY)
-def lc_get_next_entry(ctx: ObjectContext, request: LcMarkerOp) -> LcGetEntryRet:
+def lc_get_next_entry(ctx: ObjectContext, request: LcMarkerOp) -> LcGetNextEntryRet:
     """The entry after ``marker``; an empty one at the end."""
     for _, value in ctx.omap_iter(raw(request.marker)):
-        return LcGetEntryRet(entry=LcEntry.decode(value))
-    return LcGetEntryRet(entry=LcEntry())
+        return LcGetNextEntryRet(entry=LcEntry.decode(value))
+    return LcGetNextEntryRet(entry=LcEntry())
 
 
 @implements(classes.LC_PUT_HEAD)
