@@ -10,6 +10,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
+from rgw.auth.checksums import ALGORITHMS
 from rgw.core.state import PREFIX, text, with_nul
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags
@@ -103,6 +104,12 @@ def checksum_headers(attrs: dict[str, bytes]) -> dict[str, str]:
     """The response headers x-amz-checksum-*."""
     return {name.removeprefix(PREFIX): text(value) for name, value in attrs.items()
             if name.startswith(CHECKSUM) and name != CHECKSUM + "algorithm"}
+
+
+def checksum_elements(attrs: dict[str, bytes]) -> list[tuple[str, str]]:
+    """What replies in XML tell of an object's checksum, with its type."""
+    found = [(f"Checksum{name.upper()}", text(attrs[CHECKSUM + name])) for name in ALGORITHMS if CHECKSUM + name in attrs]
+    return [*found, ("ChecksumType", text(attrs[CHECKSUM + "type"]))] if found and CHECKSUM + "type" in attrs else found
 
 
 def headers(attrs: dict[str, bytes]) -> dict[str, str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from urllib.parse import unquote_to_bytes
 
-from rgw.core.objects import ObjectState
-from rgw.core.state import ACL
+from rgw.auth import checksums
+from rgw.core.copy import copied_attrs
+from rgw.core.objects import ObjectChanged, ObjectState
+from rgw.core.state import ACL, text
 from rgw.errors import S3Error
 from rgw.ops import access, acl, attrs, encryption, versioning
 from rgw.ops.object_read import check_conditions
@@ -26,14 +30,7 @@ async def source(req: Request) -> ObjectState:
         raise S3Error("InvalidArgument", "Invalid copy source object key", ArgumentName="x-amz-copy-source", ArgumentValue=decoded)
     bucket = await req.find_bucket(name)
     access.require_owner(req, bucket, "x-amz-source-expected-bucket-owner")
-    try:
-        state = await req.gw.objects.head(bucket, key, version)
-    except S3Error as error:
-        if error.code == "NoSuchKey" and not access.acls.allowed(bucket.acl, req.identity, access.READ, bucket.owner.text()):
-            raise S3Error("AccessDenied") from None
-        raise
-    if not access.acls.allowed(state.acl, req.identity, access.READ, bucket.owner.text()):
-        raise S3Error("AccessDenied")
+    state = await access.load_object(req, bucket, key, version, access.READ, req.gw.objects.head)
     check_conditions(state, req.headers, "x-amz-copy-source-", copying=True)
     encryption.unlock_source(req, state)
     return state
@@ -44,6 +41,28 @@ def _directive(req: Request, name: str) -> bool:
     if value not in ("COPY", "REPLACE"):
         raise S3Error("InvalidArgument", f"Unknown {name}.", ArgumentName=name, ArgumentValue=value)
     return value == "REPLACE"
+
+
+async def _checksums(req: Request, src: ObjectState) -> dict[str, bytes]:
+    """The attributes of the copy's checksum: the source's, or one of the algorithm that x-amz-checksum-algorithm names and no other.
+
+    The source is read for it, unless it has that of its whole content. S3Error InvalidRequest, OperationAborted (the source changed).
+    """
+    held = {name: value for name, value in src.attrs.items() if name.startswith(attrs.CHECKSUM)}
+    if "x-amz-checksum-algorithm" not in req.headers:
+        return held
+    algorithm = checksums.algorithm_name(req.headers["x-amz-checksum-algorithm"])
+    stored = text(held.get(attrs.CHECKSUM + algorithm))
+    if not stored or text(held.get(attrs.CHECKSUM + "type")) != checksums.FULL_OBJECT:
+        running = checksums.Checksum(algorithm)
+        try:
+            async with aclosing(req.gw.objects.read(src)) as content:
+                async for data in content:
+                    await asyncio.to_thread(running.update, data)
+        except ObjectChanged as error:
+            raise S3Error("OperationAborted", "the source changed while it was copied") from error
+        stored = running.base64()
+    return attrs.checksum_attrs({algorithm: stored})
 
 
 async def copy_object(req: Request) -> Result:
@@ -59,19 +78,21 @@ async def copy_object(req: Request) -> Result:
         raise S3Error("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing "
                       "the object's metadata, storage class, website redirect location or encryption attributes.")
     extra = await acl.new_object(req)
+    sums = await _checksums(req, src)
     values: dict[str, bytes] | None = None
     if replace or retag or own_class or redirected:
         fresh = attrs.metadata(req)
         keep = src.attrs
         user = {n: v for n, v in keep.items()
                 if n.startswith(attrs.PREFIX + attrs.META) or (n.removeprefix(attrs.PREFIX) in attrs.STORED.values() and n != attrs.REDIRECT)}
-        sums = {n: v for n, v in keep.items() if n.startswith(attrs.CHECKSUM)}
         own = {n: v for n, v in fresh.items() if n != attrs.TAGGING}
         values = sums | (own if replace else user | {n: v for n, v in own.items() if n in (attrs.PREFIX + "storage_class", attrs.REDIRECT)})
         tags = fresh.get(attrs.TAGGING) if retag else keep.get(attrs.TAGGING)
         if tags is not None:
             values[attrs.TAGGING] = tags
         values[ACL] = extra[ACL]
+    elif "x-amz-checksum-algorithm" in req.headers:
+        values = {name: value for name, value in copied_attrs(src.attrs).items() if not name.startswith(attrs.CHECKSUM)} | sums
     async with req.gw.quotas.room(bucket, 0 if itself else src.size, 0 if itself else 1):
         state = await req.gw.objects.copy(
             src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra,
@@ -79,4 +100,5 @@ async def copy_object(req: Request) -> Result:
     headers = versioning.written_headers(state) | encryption.headers(key)
     if src.version_id:
         headers["x-amz-copy-source-version-id"] = src.version_id
-    return Result(headers=headers, xml=("CopyObjectResult", [("LastModified", attrs.iso(state.mtime)), ("ETag", f'"{state.etag}"')]))
+    return Result(headers=headers, xml=("CopyObjectResult", [("LastModified", attrs.iso(state.mtime)), ("ETag", f'"{state.etag}"'),
+                                                              *attrs.checksum_elements(state.attrs)]))

@@ -101,10 +101,6 @@ async def copy_part(req: Request) -> Result:
     return Result(headers=encryption.headers(key), later=work())
 
 
-def _sums(values: dict[str, str]) -> list[tuple[str, Any]]:
-    return [(f"Checksum{name.upper()}", value) for name, value in values.items()]
-
-
 async def _listable(req: Request) -> Upload:
     """The upload, if its ACL lets the caller read it or the bucket is his own; S3Error AccessDenied."""
     try:
@@ -125,7 +121,7 @@ async def list_parts(req: Request) -> Result:
     parts, more = await req.gw.multipart.list_parts(upload, marker, most)
     who = [("ID", upload.owner.id), ("DisplayName", upload.owner.display_name)]
     rows = [("Part", [("PartNumber", p.number), ("LastModified", attrs.iso(p.mtime)), ("ETag", f'"{p.etag}"'), ("Size", p.size),
-                      *_sums(p.checksums)]) for p in parts]
+                      *((f"Checksum{name.upper()}", value) for name, value in p.checksums.items())]) for p in parts]
     return Result(xml=("ListPartsResult", [
         ("Bucket", req.bucket_name), ("Key", encode(req.key)), ("UploadId", upload.upload_id), ("Initiator", who), ("Owner", who),
         ("StorageClass", upload.storage_class or "STANDARD"), ("PartNumberMarker", marker), ("NextPartNumberMarker", parts[-1].number if parts else 0),
@@ -211,10 +207,9 @@ async def complete(req: Request) -> Result:
         async with req.gw.quotas.room(req.the_bucket, 0, 0):  # the parts are counted already
             state = await req.gw.multipart.complete(req.the_bucket, req.key, upload_id, wanted, conditions=conditions(req), attrs_of=sums_of)
         result.headers |= versioning.written_headers(state)
-        sums = {name: text(state.attrs[attrs.CHECKSUM + name]) for name in checksums.ALGORITHMS if attrs.CHECKSUM + name in state.attrs}
         return "CompleteMultipartUploadResult", [
             ("Location", req.object_url), ("Bucket", req.bucket_name), ("Key", req.key), ("ETag", f'"{state.etag}"'),
-            *_sums(sums), ("ChecksumType", text(state.attrs.get(attrs.CHECKSUM + "type")) or None if sums else None)]
+            *attrs.checksum_elements(state.attrs)]
     result = Result()
     result.later = work()
     return result
