@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from rgw.auth import acl as acls
 from rgw.auth.identity import Identity
 from rgw.core.buckets import Bucket
+from rgw.core.objects import ObjectState
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
 from rgw.ops.request import Request
 
 READ, WRITE, READ_ACP, WRITE_ACP = 1, 2, 4, 8
 TO_READ, TO_WRITE, TO_DELETE = 1, 2, 4  # the bits of a user's op_mask
+_ABSENT = ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed")  # the last: a delete marker
 
 
 def require_kind(identity: Identity, kind: int) -> None:
@@ -28,6 +32,29 @@ def require(req: Request, policy: AccessControlPolicy, permission: int) -> None:
     """S3Error AccessDenied unless the policy grants it."""
     if not permitted(req, policy, permission):
         raise S3Error("AccessDenied")
+
+
+async def load_object(
+    req: Request, bucket: Bucket, key: str, version: str, permission: int, load: Callable[[Bucket, str, str], Awaitable[ObjectState]],
+) -> ObjectState:
+    """The object, by ``load``, if its ACL grants the permission. S3Error AccessDenied, for one that is not there too unless the caller may
+    list the bucket."""
+    owner = bucket.owner.text()
+    try:
+        state = await load(bucket, key, version)
+    except S3Error as error:
+        if error.code in _ABSENT and not acls.allowed(bucket.acl, req.identity, READ, owner):
+            raise S3Error("AccessDenied") from None
+        raise
+    if not acls.allowed(state.acl, req.identity, permission, owner):
+        raise S3Error("AccessDenied")
+    return state
+
+
+async def named_object(req: Request, permission: int, *, prefetch: bool = False) -> ObjectState:
+    """The object that the request names, with the bytes in its head if ``prefetch``; see ``load_object``."""
+    load = req.gw.objects.get if prefetch else req.gw.objects.head
+    return await load_object(req, req.the_bucket, req.key, req.query.get("versionId", ""), permission, load)
 
 
 def owns_bucket(req: Request, permission: int = 0) -> bool:

@@ -104,13 +104,11 @@ async def put_bucket(req: Request) -> Result:
 
 
 async def get_object(req: Request) -> Result:
-    state = await req.gw.objects.head(req.the_bucket, req.key, req.query.get("versionId", ""))
-    access.require(req, state.acl, access.READ_ACP)
+    state = await access.named_object(req, access.READ_ACP)
     return Result(headers=versioning.headers(state), xml=_document(state.acl))
 
 
 async def put_object(req: Request) -> Result:
-    state = await req.gw.objects.head(req.the_bucket, req.key, req.query.get("versionId", ""))
-    access.require(req, state.acl, access.WRITE_ACP)
+    state = await access.named_object(req, access.WRITE_ACP)
     await req.gw.objects.set_attrs(state, {ACL: (await _wanted(req, state.acl)).encode()})
     return Result(headers=versioning.headers(state))

@@ -63,19 +63,6 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     return int(first), (min(int(last), size - 1) if last else size - 1) - int(first) + 1
 
 
-async def _load(req: Request, prefetch: bool) -> ObjectState:
-    load = req.gw.objects.get if prefetch else req.gw.objects.head
-    try:
-        state = await load(req.the_bucket, req.key, req.query.get("versionId", ""))
-    except S3Error as error:
-        if error.code in ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed"):
-            if not access.permitted(req, req.the_bucket.acl, access.READ):
-                raise S3Error("AccessDenied") from None
-        raise
-    access.require(req, state.acl, access.READ)
-    return state
-
-
 def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
     """The reply's headers, status and length, and the offset of its body."""
     known = {"ETag": f'"{state.etag}"', "Last-Modified": attrs.http_date(state.mtime // 10**9)} | versioning.headers(state)
@@ -120,7 +107,7 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
 
 
 async def get(req: Request) -> Result:
-    state = await _load(req, True)
+    state = await access.named_object(req, access.READ, prefetch=True)
     result, offset = _describe(req, state)
     data = state.in_head(offset, result.length)
     if data is None:
@@ -131,4 +118,4 @@ async def get(req: Request) -> Result:
 
 
 async def head(req: Request) -> Result:
-    return _describe(req, await _load(req, False))[0]
+    return _describe(req, await access.named_object(req, access.READ))[0]

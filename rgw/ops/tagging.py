@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rgw.core.objects import ObjectState
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags
 from rgw.ops import access, attrs, versioning
@@ -52,29 +51,23 @@ def _document(raw: bytes | None) -> tuple[str, Any]:
     return "Tagging", [("TagSet", [("Tag", [("Key", key), ("Value", value)]) for key, value in tags])]
 
 
-async def _object(req: Request, permission: int) -> tuple[ObjectState, dict[str, str]]:
-    state = await req.gw.objects.head(req.the_bucket, req.key, req.query.get("versionId", ""))
-    access.require(req, state.acl, permission)
-    return state, versioning.headers(state)
-
-
 async def get_object(req: Request) -> Result:
-    state, headers = await _object(req, access.READ)
-    return Result(headers=headers, xml=_document(state.attrs.get(attrs.TAGGING)))
+    state = await access.named_object(req, access.READ)
+    return Result(headers=versioning.headers(state), xml=_document(state.attrs.get(attrs.TAGGING)))
 
 
 async def put_object(req: Request) -> Result:
     tags = await _wanted(req, OBJECT_TAGS)
-    state, headers = await _object(req, access.WRITE)
+    state = await access.named_object(req, access.WRITE)
     await req.gw.objects.set_attrs(state, {attrs.TAGGING: ObjTags(tags).encode() if tags else None})
-    return Result(headers=headers)
+    return Result(headers=versioning.headers(state))
 
 
 async def delete_object(req: Request) -> Result:
-    state, headers = await _object(req, access.WRITE)
+    state = await access.named_object(req, access.WRITE)
     if attrs.TAGGING in state.attrs:
         await req.gw.objects.set_attrs(state, {attrs.TAGGING: None})
-    return Result(204, headers)
+    return Result(204, versioning.headers(state))
 
 
 async def get_bucket(req: Request) -> Result:
