@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rgw.core import null_notes
 from rgw.core.index_repair import TAG_TIMEOUT, is_doubtful, settled
@@ -19,6 +19,7 @@ from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_DELETE_MARKER, ClsObjKey,
 from rgw.formats.listed import ListedEntry
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
+from rgw.store.classcall import ClassCall
 from rgw.store.errors import ClassError, NotFound
 from rgw.store.interface import ReadOp
 
@@ -30,7 +31,7 @@ _LAST = "\U0010ffff"  # sorts after every other character
 _EFBIG = -27          # bucket_list: nothing visible in the window
 _PAGE = 1000          # the most entries that the class returns
 _RETRIES = 8
-_NAME = attrgetter("name")
+_NAME, _IS_PLAIN = attrgetter("name"), attrgetter("plain")
 
 
 @dataclass(slots=True)
@@ -50,55 +51,65 @@ class _Shard:
     With ``hide_namespaces`` the entries have the objects' keys as names; what is asked of the shard goes by the names in the index.
     """
 
-    def __init__(self, gateway: Gateway, bucket: Bucket, oid: str, request: cls_rgw.ListOp, *, hide_namespaces: bool) -> None:
+    def __init__(self, gateway: Gateway, bucket: Bucket, oid: str, call: ClassCall, *, hide_namespaces: bool) -> None:
         self._gateway = gateway
         self._bucket = bucket
         self._ioctx = bucket.index.ioctx
         self._oid = oid
-        self._request = request
+        self._call = call
         self._hide = hide_namespaces
         self._least = gateway.options.rgw_list_bucket_min_readahead
         self._whole = True  # pages come about as large as they are asked for
         self.more = True  # to be fetched
         self.page: list[ListedEntry] = []
 
+    @property
+    def _request(self) -> cls_rgw.ListOp:
+        """What is asked next."""
+        return self._call.request  # type: ignore[no-any-return]
+
+    def _ask(self, **changes: Any) -> None:
+        self._call = classes.BUCKET_LIST(replace(self._request, **changes))
+
     async def fill(self, least: int = 1) -> None:
         """Fetches a page if fewer than ``least`` entries are left; and more until there is a next entry, if there is any."""
         if len(self.page) < least and self.more:
             if self._whole and least > 1:
-                self._request = replace(self._request, num_entries=_enough(least - len(self.page), self._least))
+                count = _enough(least - len(self.page), self._least)
+                if count != self._request.num_entries:
+                    self._ask(num_entries=count)
             await self._fetch()
         while not self.page and self.more:
             await self._fetch()
 
     async def _fetch(self) -> None:
-        request = self._request
+        call = self._call
         for _ in range(_RETRIES):
             try:
-                reply = (await self._ioctx.read(self._oid, ReadOp().call(classes.BUCKET_LIST(request)))).reply
+                reply = (await self._ioctx.read(self._oid, ReadOp().call(call))).reply
                 break
             except ClassError as error:
-                if error.code != _EFBIG or request.num_entries >= 64 * _PAGE:
+                if error.code != _EFBIG or call.request.num_entries >= 64 * _PAGE:
                     raise
-                request = replace(request, num_entries=request.num_entries * 4)
+                call = classes.BUCKET_LIST(replace(call.request, num_entries=call.request.num_entries * 4))
         else:
             raise S3Error("ServiceUnavailable")
         self.more = reply.truncated
         start = reply.marker if reply.truncated else None
         rows = list(reply.dir.entries.values())
         size = min(max(self._request.num_entries, 8) * 2, _PAGE)
-        if 2 * len(rows) < request.num_entries:
+        if 2 * len(rows) < call.request.num_entries:
             self._whole = False
-            if request.delimiter and rows:  # to find a prefix, the class reads as many entries as are asked for, though one would do
+            if call.request.delimiter and rows:  # to find a prefix, the class reads as many entries as are asked for, though one would do
                 size = self._least
-        if request.list_versions:
+        if call.request.list_versions:
             if start is not None:
                 start = self._before_nulls(rows, start)
             if any(is_null(entry) for entry in rows):
                 rows = await less_misplaced(self._bucket, self._oid, dict(zip(reply.dir.entries, rows, strict=False)))
-        page = [entry for entry in rows if (entry.plain or entry.flags == FLAG_COMMON_PREFIX) and not entry.name.startswith("_")]  # mostly all
+        page = rows
         doubtful = noted = False
-        if len(page) != len(rows):
+        if not _to_be_shown(rows):
             page = []
             for entry in rows:
                 name = entry.name
@@ -122,7 +133,7 @@ class _Shard:
                 start = ClsObjKey(name=start.name + _LAST, instance="")  # else the same prefix would come again
             if start == self._request.start_obj and not page and self._request.num_entries >= _PAGE:
                 self.more = False  # a marker that does not move would never end
-            self._request = replace(self._request, start_obj=start, num_entries=size)
+            self._ask(start_obj=start, num_entries=size)
         if doubtful:
             page = await self._settled(page, reply.dir.header)
         if noted:
@@ -163,8 +174,11 @@ class _Shard:
 
     def take(self, last: str | None) -> list[ListedEntry]:
         """The next entries, up to the name ``last``."""
-        cut = len(self.page) if last is None else bisect_right(self.page, last, key=_NAME)
-        taken, self.page = self.page[:cut], self.page[cut:]
+        if last is None:
+            taken, self.page = self.page, []
+        else:
+            cut = bisect_right(self.page, last, key=_NAME)
+            taken, self.page = self.page[:cut], self.page[cut:]
         return taken
 
     def skip_behind(self, text: str) -> None:
@@ -176,7 +190,7 @@ class _Shard:
         self.take(name)
         start = _escape(name) if self._hide else name
         if not self.page and self.more and self._request.start_obj.name < start:
-            self._request = replace(self._request, start_obj=ClsObjKey(name=start, instance=""))
+            self._ask(start_obj=ClsObjKey(name=start, instance=""))
 
 
 class Listings:
@@ -244,7 +258,8 @@ class Listings:
             num_entries=count, filter_prefix=prefix, start_obj=ClsObjKey(name=marker, instance=version or ""),
             list_versions=version is not None, delimiter=delimiter,
         )
-        return [_Shard(self._gateway, bucket, oid, request, hide_namespaces=hide) for oid in oids]
+        call = classes.BUCKET_LIST(request).constant()
+        return [_Shard(self._gateway, bucket, oid, call, hide_namespaces=hide) for oid in oids]
 
     async def _ordered(self, bucket: Bucket, prefix: str, delimiter: str, marker: str, version: str | None, max_keys: int) -> Listing:
         result = Listing()
@@ -339,7 +354,10 @@ async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry
     await asyncio.gather(*[shard.fill(least) for shard in shards if len(shard.page) < least and shard.more])
     # What lies behind the end of a page that is not the shard's last must wait for the next one.
     last = min((shard.page[-1].name for shard in shards if shard.more), default=None)
-    return [entry for shard in shards for entry in shard.take(last)]
+    batch: list[ListedEntry] = []
+    for shard in shards:
+        batch += shard.take(last)
+    return batch
 
 
 async def _merge(shards: list[_Shard]) -> AsyncIterator[ListedEntry]:
@@ -347,6 +365,14 @@ async def _merge(shards: list[_Shard]) -> AsyncIterator[ListedEntry]:
     while batch := await _next_batch(shards):
         for entry in sorted(batch, key=_NAME):
             yield entry
+
+
+def _to_be_shown(rows: list[ListedEntry]) -> bool:
+    """Whether all that the class found is shown under its name in the index, as it mostly is."""
+    if not all(map(_IS_PLAIN, rows)) and not all(entry.plain or entry.flags == FLAG_COMMON_PREFIX for entry in rows):
+        return False
+    first = bisect_left(rows, "_", key=_NAME)
+    return first == len(rows) or not rows[first].name.startswith("_")
 
 
 def _enough(share: float, least: int) -> int:

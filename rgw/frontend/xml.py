@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import chain, repeat
 from typing import Any
 
 from lxml import etree
@@ -75,11 +73,15 @@ def _node(out: list[str], name: str, value: Any) -> None:
 def _rows(name: str, table: Rows) -> str:
     pieces: list[str] = []
     _node(pieces, name, table.form)
-    first, *others = "".join(pieces).split("%s")
-    runs: list[Iterable[str]] = [repeat(first)]
-    for column, behind in zip(table.columns, others, strict=True):
-        runs += [[escape(text) for text in column] if _is_special("".join(column)) else column, repeat(behind)]
-    return "".join(chain.from_iterable(zip(*runs, strict=False)))  # as long as the columns
+    fixed, count, step = "".join(pieces).split("%s"), len(table.columns[0]), 2 * len(table.columns) + 1
+    if len(fixed) != len(table.columns) + 1:
+        raise ValueError(f"{len(table.columns)} columns for {len(fixed) - 1} places of {name}")
+    texts = [""] * (step * count)
+    for i, text in enumerate(fixed):
+        texts[2 * i::step] = [text] * count
+    for i, column in enumerate(table.columns):
+        texts[2 * i + 1::step] = [escape(text) for text in column] if _is_special("".join(column)) else column
+    return "".join(texts)
 
 
 def _is_special(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from rgw.store.classcall import ClassCall
@@ -71,6 +72,9 @@ class MemoryObject:
         for key in sorted(self.omap):
             if (key >= start if start is not None else key > start_after) and key.startswith(prefix):
                 yield key, self.omap[key]
+
+    def omap_page(self, start_after: bytes, prefix: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        return list(islice(self.omap_iter(start_after, prefix), count))
 
     def omap_header(self) -> bytes:
         return self._header

@@ -14,9 +14,10 @@ from rgw.core.options import parse_conf
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo
-from rgw.formats.encoding import FormatError
+from rgw.formats.encoding import STR, FormatError, Struct, f, map_of, struct
 from rgw.formats.gc import GcObjChain
-from rgw.formats.index import DirEntry, DirHeader
+from rgw.formats.index import FLAG_COMMON_PREFIX, FLAG_VER, DirEntry, DirEntryMeta, DirHeader, EntryVer, PendingInfo
+from rgw.formats.listed import BucketDir, in_c
 from rgw.formats.obj import MultipartUploadInfo, ObjManifest, UploadPartInfo
 from rgw.formats.user import UserInfo
 from rgw.frontend import address, xml
@@ -124,6 +125,28 @@ def formats(data: bytes) -> None:
         raise AssertionError(f"{kind.__name__} does not come back")
 
 
+@struct(2, 2)
+class WholeDir(Struct):
+    """rgw_bucket_dir, its entries decoded in full."""
+
+    header: DirHeader = f(DirHeader)
+    entries: dict[str, DirEntry] = f(map_of(STR, DirEntry))
+
+
+def listing(data: bytes) -> None:
+    """A page of a listing. listed.c takes what the full decoder takes, and finds the same in it."""
+    try:
+        whole = WholeDir.decode(data).entries
+    except FormatError:
+        whole = None
+    try:
+        found = {key: entry.full() for key, entry in BucketDir.decode(data).entries.items()}
+    except FormatError:
+        found = None
+    if found != whole and in_c is not None:  # listed.py's Python looks only at what is shown
+        raise AssertionError("another listing than that of the full decoder")
+
+
 def everything(data: bytes) -> None:
     """First byte: which parser gets the rest."""
     if data:
@@ -131,7 +154,7 @@ def everything(data: bytes) -> None:
 
 
 PARSERS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (request, headers, chunks, documents, configuration, formats)}
+    each.__name__: each for each in (request, headers, chunks, documents, configuration, formats, listing)}
 
 SEEDS: dict[str, list[bytes]] = {
     "request": [b"/b/k%20?uploadId=x&X-Amz-Algorithm=AWS4-HMAC-SHA256\nhost: b.s3.example.test:80\nauthorization: AWS4-HMAC-SHA256 "
@@ -147,4 +170,8 @@ SEEDS: dict[str, list[bytes]] = {
     "formats": [*(bytes([number]) + kind().encode() for number, kind in enumerate(_TYPES)),
                 b64decode("BgoIPgAAAAoKEQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQAIBDAAAAAAAAAAAAAAAAAAAAP///////////////////////////////////wAA"
                           "AAAAAAAA")],  # a time too late
+    "listing": [WholeDir(entries=entries).encode() for entries in (
+        {}, {"k": DirEntry(name="k", exists=True, meta=DirEntryMeta(etag="e", owner="o", storage_class="COLD"), ver=EntryVer(7, 200)),
+             "l\0v9\0iX": DirEntry(name="l", exists=True, instance="X", flags=FLAG_VER)},
+        {"p": DirEntry(name="p", pending_map={"t": PendingInfo()}), "q/": DirEntry(name="q/", flags=FLAG_COMMON_PREFIX)})],
 }

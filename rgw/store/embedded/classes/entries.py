@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Generic, TypeVar
 
 from rgw.formats import index_keys as keys
@@ -128,7 +127,7 @@ def plain_window(ctx: ObjectContext, after: bytes, prefix: bytes, size: int) -> 
 
 
 def _window(ctx: ObjectContext, after: bytes, prefix: bytes, size: int) -> tuple[list[tuple[bytes, bytes]], bool]:
-    found = list(islice(ctx.omap_iter(after, prefix), size + 1))
+    found = ctx.omap_page(after, prefix, size + 1)
     return found[:size], len(found) > size
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from rgw.formats import index_keys as keys
@@ -54,6 +55,7 @@ from rgw.store.errors import ClassError, InvalidArgument, NotFound, NotSupported
 
 OP_ADD, OP_DEL, OP_CANCEL = 0, 1, 2
 
+_IS_PLAIN = attrgetter("plain")
 _ATTEMPTS = 8  # windows that a listing looks through for one page
 _GO_ON = -27  # EFBIG: ask again for a larger page
 _TAG_TIMEOUT = 120  # seconds an unfinished change holds suggestions off, unless the header says otherwise
@@ -176,9 +178,10 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
     that shows in as many as were looked at, ask for more.
     """
     reply = ListRet()
-    reply.dir.header = read_header(ctx)
     if not request.num_entries:
+        reply.dir.header = read_header(ctx)
         return reply
+    reply.dir.header = look_at_header(ctx)
     found = reply.dir.entries
     prefix, delimiter = keys.raw(request.filter_prefix), keys.raw(request.delimiter)
     after = _start(ctx, request.start_obj)
@@ -192,6 +195,10 @@ def bucket_list(ctx: ObjectContext, request: ListOp) -> ListRet:
         window, more = plain_window(ctx, after, prefix, request.num_entries - len(found))
         more = more and bool(window)
         rows = {} if delimiter else listed(window)
+        if rows and all(map(_IS_PLAIN, rows.values())):  # to be shown as they are
+            found.update(rows)
+            after, rolled_up, entry = window[-1][0], False, next(reversed(rows.values()))
+            continue
         for key, value in window:
             if key <= after:
                 continue  # it went under in a common prefix
