@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import string
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from rgw.core.entropy import random_text
 from rgw.formats import cls_version
 from rgw.formats.basics import ObjVersion, Pool, RawObj
 from rgw.formats.misc import CacheNotifyInfo
@@ -31,15 +30,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION_XATTR = "ceph.objclass.version"
+LONGEST_NAME = 2048  # bytes of an object's name, as OSDs take it: osd_max_object_name_len
 _OP_INVALIDATE = 1
-_ALPHABET = string.ascii_letters + string.digits
 _REWATCH_DELAYS = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds; the last one repeats
 Key = tuple[str, str]  # pool text, object name
 
 
-def random_text(length: int) -> str:
-    """Random letters and digits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+def is_name(oid: str) -> bool:
+    """Whether RADOS takes it as an object's name: else there is no such object, and none can be made."""
+    return 0 < len(oid.encode("utf-8", "surrogateescape")) <= LONGEST_NAME and "\0" not in oid
 
 
 def new_version() -> ObjVersion:
@@ -173,6 +172,8 @@ class Metadata:
         """The object, from memory unless ``fresh``. NotFound if there is none."""
         if not fresh and (found := self.cached(pool, oid)) is not None:
             return found
+        if not is_name(oid):
+            raise NotFound("no name of an object")
         before = self._drops
         ioctx = await self._gateway.pool(pool)
         result = await ioctx.read(oid, ReadOp().getxattrs().stat().read())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import struct
 from typing import TYPE_CHECKING, Any
 
 from rgw.core.bucket_owners import unlist
 from rgw.core.buckets import refuse_newer
 from rgw.core.dump import basics
 from rgw.core.dump.user import OPERATIONS, PERMISSIONS, SUBUSER_PERMISSIONS, USER_TYPES, user
-from rgw.core.metadata import SystemObject
+from rgw.core.metadata import SystemObject, is_name
 from rgw.errors import S3Error
 from rgw.formats.basics import AccessKey, BucketName, PlacementRule, Pool, QuotaInfo, SubUser, User, UserCaps
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo, BucketLayout, UserBucket
@@ -144,12 +145,14 @@ async def put(gw: Gateway, section: str, key: str, document: Json) -> None:
             await _put(gw, section, key, lambda old: (_parse_info(data["bucket_info"], old).encode(), attrs))
         else:
             _place(gw, section, key)
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, struct.error) as error:
         raise S3Error("InvalidArgument", f"the metadata does not parse: {type(error).__name__}: {error}") from error
 
 
 async def _put(gw: Gateway, section: str, key: str, make) -> None:  # type: ignore[no-untyped-def]
     pool, oid = _place(gw, section, key)
+    if not is_name(oid):
+        raise S3Error("InvalidArgument", f"{section} cannot have a key of this length")
     for _ in range(_TRIES):
         try:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rgw.core.metadata import random_text
+from rgw.core.entropy import random_text
 from rgw.core.users import new_key
 from rgw.errors import S3Error
 from rgw.formats.basics import AccessKey, SubUser

@@ -8,7 +8,8 @@ import string
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rgw.core.metadata import SystemObject, random_text
+from rgw.core.entropy import random_text
+from rgw.core.metadata import SystemObject, is_name
 from rgw.core.purge import purge_bucket
 from rgw.errors import S3Error
 from rgw.formats.basics import AccessKey, QuotaInfo, User
@@ -103,7 +104,7 @@ class Users:
     ) -> UserInfo:
         """Makes a user, with the given or a new key. S3Error InvalidArgument, UserAlreadyExists, EmailExists, KeyExists."""
         user = User.parse(uid)
-        if not user.id or user.id.endswith(_BUCKETS) or "\0" in uid:
+        if not user.id or user.id.endswith(_BUCKETS) or not is_name(user.text() + _BUCKETS):
             raise S3Error("InvalidArgument", "no user id was given, or it is not a valid one")
         if not display_name:
             raise S3Error("InvalidArgument", "no display name was given")
@@ -165,6 +166,8 @@ class Users:
         wanted += [(zone.key_pool, key, "KeyExists") for key in new.access_keys if key not in old.access_keys]
         wanted += [(zone.swift_pool, key, "KeyExists") for key in new.swift_keys if key not in old.swift_keys]
         made: list[tuple[str, str]] = []
+        if not all(is_name(oid) for _, oid, _ in wanted):
+            raise S3Error("InvalidArgument", "an access key or e-mail address is too long")
         for pool, oid, taken in wanted:
             try:
                 await metadata.create(pool, oid, data, versioned=False)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rgw.auth.request import bucket_of_host, unquote
-from rgw.errors import S3Error
-
-MAX_KEY = 1024  # bytes of UTF-8
+from rgw.ops.request import require_key
 
 
 def split_target(raw: str) -> tuple[str, str]:
@@ -22,12 +20,7 @@ def bucket_and_key(raw_path: str, host: str, domains: tuple[str, ...]) -> tuple[
 
     The path is decoded before it is split, as radosgw does: a signature may have been made of ``/b/k`` where ``/b%2Fk`` is sent.
     """
-    path = unquote(raw_path[1:])
-    if "\0" in path:
-        raise S3Error("InvalidURI")
-    virtual = bucket_of_host(host, domains)
+    path, virtual = unquote(raw_path[1:]), bucket_of_host(host, domains)
     bucket, _, key = (virtual, "", path) if virtual else path.partition("/")
-    size = len(key.encode())
-    if size > MAX_KEY:
-        raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed=str(MAX_KEY))
+    require_key(key)
     return bucket, key, bool(virtual)

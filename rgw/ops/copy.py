@@ -14,7 +14,7 @@ from rgw.errors import S3Error
 from rgw.ops import access, acl, attrs, encryption, versioning
 from rgw.ops.object_read import check_conditions
 from rgw.ops.object_write import conditions, refuse_locks
-from rgw.ops.request import Request, Result
+from rgw.ops.request import Request, Result, require_key
 
 
 async def source(req: Request) -> ObjectState:
@@ -28,6 +28,7 @@ async def source(req: Request) -> ObjectState:
     name, _, key = decoded.removeprefix("/").partition("/")
     if not name or not key:
         raise S3Error("InvalidArgument", "Invalid copy source object key", ArgumentName="x-amz-copy-source", ArgumentValue=decoded)
+    require_key(key)
     bucket = await req.find_bucket(name)
     access.require_owner(req, bucket, "x-amz-source-expected-bucket-owner")
     state = await access.load_object(req, bucket, key, version, access.READ, req.gw.objects.head)

@@ -8,7 +8,7 @@ from typing import Any
 from rgw.core.conditions import Conditions
 from rgw.errors import S3Error
 from rgw.ops import versioning
-from rgw.ops.request import Request, Result
+from rgw.ops.request import Request, Result, require_key
 from rgw.store.errors import StoreError
 
 _CONDITIONS = ("x-amz-if-match-last-modified-time", "x-amz-if-match-size")  # of directory buckets; to ignore them would delete too much
@@ -41,8 +41,7 @@ async def delete_many(req: Request) -> Result:
     async def remove(key: str, version: str, etag: str | None) -> tuple[str, Any] | None:
         row: list[tuple[str, Any]] = [("Key", key), ("VersionId", version or None)]
         try:
-            if len(key.encode()) > 1024:
-                raise S3Error("KeyTooLongError")
+            require_key(key)
             async with gate:
                 done = await req.gw.objects.delete(
                     req.the_bucket, key, version, Conditions(if_match=etag) if etag else None, req.identity.user)

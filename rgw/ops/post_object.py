@@ -12,9 +12,8 @@ from rgw.auth import checksums, md5, post_policy
 from rgw.errors import S3Error
 from rgw.ops import access, attrs, object_write, tagging
 from rgw.ops.form import Form
-from rgw.ops.request import Body, Request, Result
+from rgw.ops.request import Body, Request, Result, require_key
 
-_MAX_KEY = 1024  # bytes
 _OFF_LOOP = 64 << 10  # hashing more bytes than this at once goes to a thread
 _FIELDS = (*attrs.STORED, "x-amz-storage-class")
 _PREFIXES = (attrs.META, "x-amz-checksum-", "x-amz-server-side-encryption", "x-amz-object-lock-")
@@ -92,11 +91,7 @@ def _key(fields: dict[str, str]) -> str:
     key = fields.get("key")
     if not key:
         raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'key'.", ArgumentName="key", ArgumentValue="")
-    size = len(key.encode())
-    if size > _MAX_KEY:
-        raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed=str(_MAX_KEY))
-    if "\0" in key:
-        raise S3Error("InvalidURI")
+    require_key(key)
     return key
 
 

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
 
 
+MAX_KEY = 1024  # bytes of UTF-8
+
+
+def require_key(key: str) -> None:
+    """S3Error KeyTooLongError, InvalidURI unless an object may bear the key."""
+    size = len(key.encode())
+    if size > MAX_KEY:
+        raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed=str(MAX_KEY))
+    if "\0" in key:
+        raise S3Error("InvalidURI")
+
+
 class Body(Protocol):
     """A request's body, verified piece by piece; ``finish`` raises unless length, signature and digests all hold.
 

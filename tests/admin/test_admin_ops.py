@@ -220,3 +220,27 @@ async def test_the_entry_is_an_option(cluster):
             assert api.AdminApi(gw, lambda error: None).serves(path) is served
         finally:
             await gw.close()
+
+
+async def test_odd_values(admin):
+    """A refusal or an answer, never a 500."""
+    uid, long = name(), "a" * 5000
+    await admin.run("create_user", uid=uid, display_name="x")
+    bucket = await admin.bucket()
+    user = f"user?uid={uid}"
+    refused = [("get", f"user?uid={long}"), ("get", "user?uid=%00"), ("get", f"user?access-key={long}"), ("put", f"user?uid={long}&display-name=x"),
+               ("put", f"user?uid={'a' * 2048}&display-name=x"), ("delete", f"user?uid={long}"), ("get", f"user?quota&uid=u&tenant={long}"),
+               ("post", f"{user}&access-key={long}"), ("post", f"{user}&email={long}"), ("post", f"{user}&max-buckets=99999999999"),
+               ("put", f"{user}&key&access-key={long}"), ("get", "user?list&max-entries=-1"), ("get", "metadata/user?max-entries=-1"),
+               ("get", f"bucket?bucket={long}"), ("get", f"bucket?index&bucket={long}"), ("delete", f"bucket?bucket={long}"),
+               ("delete", f"bucket?bucket={long}&object=k"), ("get", f"bucket?policy&bucket={bucket}&object={long}"),
+               ("put", f"{user}&quota&quota-type=user&max-size={'9' * 30}"), ("get", f"metadata/user?key={long}"),
+               ("get", f"metadata/bucket?key={long}"), ("delete", f"metadata/bucket.instance?key={long}")]
+    for method, path in refused:
+        resource, _, query = path.partition("?")
+        code = await refusal(asyncio.to_thread(admin.client.request, method, f"/admin/{resource}?format=json&{query}"))
+        assert code not in ("InternalError", "None"), path
+    assert (await admin.run("get_user", uid=uid))["max_buckets"] == 1000
+    document = {"key": uid, "ver": {"tag": "", "ver": 1}, "mtime": "", "data": (await admin.run("get_metadata", metadata_type="user", key=uid))["data"]}
+    document["data"]["max_buckets"] = 1 << 40
+    assert await refusal(admin.run("put_metadata", metadata_type="user", key=uid, json_string=json.dumps(document))) == "InvalidArgument"

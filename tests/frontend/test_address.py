@@ -30,7 +30,7 @@ def test_an_encoded_slash_is_one():
 
 @pytest.mark.parametrize(("path", "code"), [
     ("/b/%ff", "InvalidURI"), ("/b/%zz", "InvalidURI"), ("/b/%", "InvalidURI"), ("/b/a%00", "InvalidURI"),
-    ("/b/" + "x" * 1025, "KeyTooLongError"), ("/b%00/a", "InvalidURI"), ("/%ff/a", "InvalidURI"),
+    ("/b/" + "x" * 1025, "KeyTooLongError"), ("/%ff/a", "InvalidURI"),
 ])
 def test_refused(path, code):
     with pytest.raises(S3Error) as refusal:

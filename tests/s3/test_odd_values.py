@@ -1,8 +1,10 @@
 """Odd values in every parameter and header that an operation reads: never a 500, never a trace."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.s3.wire import ask, head, parse, signed, talk
+from tests.s3.wire import ask, head, parse, path, signed, talk
 
 VALUES = ["", "%00", "%ff", "%ED%A0%80", "%F4%8F%BF%BF", "%01", "_", "__", "%2F%2F", "-1", "99999999999999999999", "%F0%9F%98%80", "a" * 3000, "%25",
           "null", "%C2%B2"]
@@ -48,3 +50,26 @@ async def test_headers(s3, where):
                 raw = raw.replace(f"{name}: x\r\n".encode(), name.encode() + b": " + value + b"\r\n")
             reply = parse(await talk(s3, raw), method)
             assert reply.status < 500 or reply.status == 501, (name, value[:20], reply.body)
+
+
+LONG = "a" * 5000
+NAMES = [
+    ("GET", "/{long}/k", {}, "NoSuchBucket"), ("GET", "/{long}", {}, "NoSuchBucket"), ("GET", "/:/k", {}, "NoSuchBucket"), ("GET", "/a:/k", {}, "NoSuchBucket"),
+    ("PUT", "/{bucket}/n", {"x-amz-copy-source": "/{long}/k"}, "NoSuchBucket"), ("PUT", "/{bucket}/n", {"x-amz-copy-source": "/:/k"}, "NoSuchBucket"),
+    ("PUT", "/{bucket}/n", {"x-amz-copy-source": "/{bucket}/{long}"}, "KeyTooLongError"),
+    ("PUT", "/{bucket}/n", {"x-amz-copy-source": "/{bucket}/k%00"}, "InvalidURI"), ("PUT", "/{bucket}/n", {"x-amz-copy-source": "/%00/k"}, "NoSuchBucket"),
+    ("PUT", "/{bucket}/n", {"x-amz-grant-read": "id={long}"}, "InvalidArgument"),
+    ("PUT", "/{bucket}/n", {"x-amz-grant-read": "emailAddress={long}"}, "UnresolvableGrantByEmailAddress"),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "headers", "code"), NAMES)
+async def test_names_that_rados_does_not_take(s3, method, target, headers, code):
+    """What has none cannot exist."""
+    reply = await ask(s3, method, target.format(long=LONG, bucket=s3.bucket),
+                      {name: value.format(long=LONG, bucket=s3.bucket) for name, value in headers.items()})
+    assert reply.code == code
+
+
+async def test_an_access_key_that_rados_does_not_take(s3):
+    assert (await ask(replace(s3, access_key=LONG), "GET", path(s3, "k"))).code == "InvalidAccessKeyId"

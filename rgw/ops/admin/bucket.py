@@ -10,6 +10,7 @@ from rgw.core.purge import purge_bucket
 from rgw.errors import S3Error
 from rgw.ops.admin.request import AdminRequest
 from rgw.ops.admin.user import quota_changes
+from rgw.ops.request import require_key
 
 
 async def _stats(req: AdminRequest, name: str, tenant: str) -> dict[str, Any]:
@@ -48,6 +49,7 @@ async def check_index(req: AdminRequest) -> Any:
 async def policy(req: AdminRequest) -> Any:
     bucket = await req.bucket()
     key = req.args.get("object", "")
+    require_key(key)
     return dumped.policy((await req.gw.objects.head(bucket, key)).acl if key else bucket.acl)
 
 

@@ -20,7 +20,7 @@ async def get(req: AdminRequest) -> Any:
         key = req.identity.user.user_id.text()
     if key:
         return await sections.get(req.gw, *sections.split_key(f"{section}:{key}"))
-    limit = req.number("max-entries")
+    limit = req.number("max-entries", low=0)
     if limit is None:
         return await sections.keys(req.gw, section)
     return await sections.page(req.gw, section, req.args.get("marker", ""), limit)

@@ -50,15 +50,18 @@ class AdminRequest:
             return False
         raise S3Error("InvalidArgument", f"{name}={value} is not true or false")
 
-    def number(self, name: str) -> int | None:
-        """S3Error InvalidArgument unless the parameter is a number."""
+    def number(self, name: str, low: int = -2**63, high: int = 2**63 - 1) -> int | None:
+        """S3Error InvalidArgument unless the parameter is a number in the range."""
         value = self.args.get(name)
         if value is None:
             return None
         try:
-            return int(value)
+            number = int(value)
         except ValueError:
             raise S3Error("InvalidArgument", f"{name}={value} is not a number") from None
+        if not low <= number <= high:
+            raise S3Error("InvalidArgument", f"{name} must be a number from {low} to {high}")
+        return number
 
     async def json(self) -> dict[str, Any]:
         """The body's JSON object; {} for no body. S3Error InvalidArgument."""

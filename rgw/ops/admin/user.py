@@ -14,6 +14,8 @@ from rgw.formats.bucket import UserHeader
 from rgw.formats.user import UserInfo
 from rgw.ops.admin.request import AdminRequest
 
+_S32 = -2**31, 2**31 - 1
+
 
 async def info(req: AdminRequest) -> Any:
     gw = req.gw
@@ -38,7 +40,7 @@ async def info(req: AdminRequest) -> Any:
 
 
 async def list_(req: AdminRequest) -> Any:
-    limit = req.number("max-entries") or 1000
+    limit = req.number("max-entries", low=0) or 1000
     marker = req.args.get("marker", "")
     found = [uid for uid in await req.gw.users.list() if uid > marker]
     page = found[:limit]
@@ -53,7 +55,7 @@ async def create(req: AdminRequest) -> Any:
     uid = req.uid()
     made = await req.gw.users.create(
         uid, req.args.get("display-name", ""), req.args.get("email", ""), req.args.get("access-key") or None, req.args.get("secret-key") or None,
-        req.number("max-buckets"), req.flag("generate-key", True), system=req.flag("system"))
+        req.number("max-buckets", *_S32), req.flag("generate-key", True), system=req.flag("system"))
     suspended, key_type = req.flag("suspended"), req.args.get("key-type") or "s3"
     if key_type not in subusers.KEY_TYPES:
         raise S3Error("InvalidArgument", f"key type {key_type!r} is not s3 or swift")
@@ -69,7 +71,7 @@ async def create(req: AdminRequest) -> Any:
 
 async def modify(req: AdminRequest) -> Any:
     granted = capabilities.parse(req.args["user-caps"]) if req.args.get("user-caps") else {}
-    max_buckets, suspended, system = req.number("max-buckets"), req.optional_flag("suspended"), req.optional_flag("system")
+    max_buckets, suspended, system = req.number("max-buckets", *_S32), req.optional_flag("suspended"), req.optional_flag("system")
     access_key, secret_key, generate = req.args.get("access-key"), req.args.get("secret-key"), req.flag("generate-key")
 
     def change(user: UserInfo) -> UserInfo:
