@@ -11,7 +11,6 @@ from urllib.parse import quote
 from rgw.core.listing import Listing
 from rgw.errors import S3Error
 from rgw.formats.listed import ListedEntry
-from rgw.ops.attrs import iso
 from rgw.ops.request import Request, Result, Rows
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
@@ -38,7 +37,7 @@ async def _page(req: Request, marker: str) -> tuple[Listing, int]:
                                         unordered), most
 
 
-ABOUT: list[tuple[str, Any]] = [("LastModified", "%s"), ("ETag", '"%s"'), ("Size", "%s"), ("StorageClass", "%s")]
+ABOUT: list[tuple[str, Any]] = [("LastModified", "%t"), ("ETag", '"%s"'), ("Size", "%s"), ("StorageClass", "%s")]
 OWNER: list[tuple[str, Any]] = [("Owner", [("ID", "%s"), ("DisplayName", "%s")])]
 
 
@@ -47,9 +46,9 @@ def keys_column(keys: list[str], encode: Any) -> list[str]:
     return keys if encode is str or _PLAIN.fullmatch("".join(keys)) else [encode(key) for key in keys]
 
 
-def about_columns(entries: list[ListedEntry]) -> list[list[str]]:
+def about_columns(entries: list[ListedEntry]) -> list[list[Any]]:
     """Times, ETags, sizes and storage classes."""
-    return [[iso(entry.mtime) for entry in entries], [entry.etag for entry in entries], [str(entry.accounted_size) for entry in entries],
+    return [[entry.mtime for entry in entries], [entry.etag for entry in entries], [entry.accounted_size for entry in entries],
             [entry.storage_class or "STANDARD" for entry in entries]]
 
 
@@ -59,7 +58,8 @@ def owner_columns(entries: list[ListedEntry]) -> list[list[str]]:
 
 def _contents(page: Listing, encode: Any, owners: bool) -> list[tuple[str, Any]]:
     entries = page.entries
-    form, columns = ABOUT, [keys_column([entry.name for entry in entries], encode), *about_columns(entries)]
+    form = ABOUT
+    columns: list[list[Any]] = [keys_column([entry.name for entry in entries], encode), *about_columns(entries)]
     if owners:
         form, columns = form + OWNER, columns + owner_columns(entries)
     return [("Contents", Rows([("Key", "%s"), *form], columns)), common_prefixes(page, encode)]

@@ -108,10 +108,11 @@ class Request:
 
 @dataclass(slots=True)
 class Rows:
-    """Many elements of one form, as in a listing: ``form`` is a tree with ``%s`` where the texts of a row go, one from each column."""
+    """Many elements of one form, as in a listing. ``form`` is a tree with a place for an item of each column: ``%s`` for texts and numbers,
+    ``%t`` for times in ns."""
 
     form: list[tuple[str, Any]]
-    columns: list[list[str]]
+    columns: list[list[Any]]
 
 
 @dataclass(slots=True)
