@@ -183,7 +183,7 @@ def combined_etag(etags: list[str]) -> str:
 
 async def load_upload(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> Upload:
     """Reads ``.meta``. S3Error NoSuchUpload."""
-    if len(upload_id) > LONGEST_ID:
+    if len(upload_id) > LONGEST_ID or "." in upload_id:  # with a dot it could be the end of another key
         raise S3Error("NoSuchUpload", UploadId=upload_id[:LONGEST_ID])
     pool = await places.extra_pool(gw, bucket)
     oid = names.raw_name(bucket.marker, f"{key}.{upload_id}.meta", "", "multipart")
