@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,24 @@ async def test_foreign_folders_are_refused(tmp_path):
 async def test_a_folder_with_only_a_configuration_is_welcome(tmp_path):
     (tmp_path / "rgw.conf").write_text("[global]\n")
     await (await open_store(tmp_path)).close()
+
+
+async def test_a_store_is_its_owners_alone(tmp_path):
+    """It holds users' secret keys: nobody else may read it, whatever the umask allows, and in a folder that was there neither."""
+    (tmp_path / "old").mkdir(mode=0o755)
+    before = os.umask(0o022)
+    try:
+        for folder in (tmp_path / "new", tmp_path / "old"):
+            store = await open_store(folder)
+            await store.create_pool("p")
+            pool = await store.open_pool("p")
+            await pool.write("o", WriteOp().write_full(b"x" * 100_000))
+            await store.close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    shown = [path.name for path in (tmp_path / "old").rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    assert shown in ([], ["rgw-store.json"])  # which tells what the folder is
 
 
 async def test_closed_stores_say_so(tmp_path):

@@ -32,7 +32,7 @@ class Database:
         os.makedirs(path, exist_ok=True)
         for size in (map_size,) if map_size else MAP_SIZES:
             try:
-                self.env = lmdb.open(path, map_size=size, max_dbs=16, max_readers=1024, max_spare_txns=16)
+                self.env = lmdb.open(path, map_size=size, mode=0o600, max_dbs=16, max_readers=1024, max_spare_txns=16)
                 break
             except lmdb.MemoryError as failed:
                 error = failed

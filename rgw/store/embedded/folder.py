@@ -32,7 +32,7 @@ def claim(folder: Path, create: bool) -> str:
             raise InvalidArgument(f"{folder} is not an rgw store, and holds other things ({others[0]}, ...): give an empty or new folder")
         if not create:
             raise NotFound(f"no rgw store in {folder}")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # users' secret keys will lie in it
         draft = folder / f".rgw-store-{uuid.uuid4()}"
         with open(draft, "w", encoding="utf-8") as out:
             json.dump({"format": FORMAT, "version": VERSION, "fsid": str(uuid.uuid4())}, out)
