@@ -23,6 +23,7 @@ REDIRECT = PREFIX + "x-amz-website-redirect-location"  # kept for whoever serves
 META = "x-amz-meta-"
 TAGGING = PREFIX + "x-amz-tagging"
 CHECKSUM = PREFIX + "x-amz-checksum-"
+_WORD = re.compile(r"=\?[^?\s]+\?[bqBQ]\?[^?]*\?=")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what no header can hold
 
 _MILLISECONDS = [f"{ms:03d}Z" for ms in range(1000)]
@@ -45,8 +46,11 @@ def iso(ns: int) -> str:
 
 
 def _meta_value(value: str) -> str:
-    """User metadata: UTF-8 as it is, RFC 2047 words decoded, unless they hold what no header can."""
-    if "=?" in value and "?=" in value:
+    """User metadata: UTF-8 as it is, RFC 2047 words decoded, unless they hold what no header can.
+
+    What begins like a word and is none stays, and all beside it: of many such, Python's decoder reads each to the value's end.
+    """
+    if "=?" in value and "=?" not in _WORD.sub("", value):
         try:
             decoded = str(make_header(decode_header(value)))
             decoded.encode()  # no lone surrogates
@@ -60,9 +64,13 @@ def _meta_value(value: str) -> str:
 def metadata(req: Request) -> dict[str, bytes]:
     """Xattrs of the stored headers, user metadata and tags. S3Error MetadataTooLarge, InvalidTag."""
     found: dict[str, bytes] = {}
-    size = 0
+    size = came = 0
+    most: int = req.gw.options.rgw_max_attr_size
     for name, value in req.headers.items():
         if name.startswith(META):
+            came += len(value)
+            if came > 4 * most:  # encoded, a byte takes little more than three: not worth the decoding
+                raise S3Error("MetadataTooLarge", Size=str(came), MaxSizeAllowed=str(most))
             value = _meta_value(value)
             size += len(name) - len(META) + len(value.encode("utf-8", "surrogateescape"))
             found[PREFIX + name] = with_nul(value)
@@ -72,8 +80,8 @@ def metadata(req: Request) -> dict[str, bytes]:
                 if not value:
                     continue
             found[PREFIX + STORED[name]] = with_nul(value)
-    if size > req.gw.options.rgw_max_attr_size:
-        raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(req.gw.options.rgw_max_attr_size))
+    if size > most:
+        raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(most))
     storage_class = req.headers.get("x-amz-storage-class", "")
     if storage_class:  # the standard one too, which may not be the bucket's
         found[PREFIX + "storage_class"] = storage_class.encode()

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from rgw.frontend import server
+from rgw.ops import attrs
 from tests.s3.wire import ask, connect, head, parse, path, signed, talk
 
 
@@ -323,8 +324,9 @@ async def test_metadata(s3):
     assert (await ask(s3, "PUT", path(s3, "k"), many)).status == 200
     stored = (await s3.gw.objects.get(await s3.gw.buckets.get(s3.bucket), "k")).attrs
     assert sum(name.startswith("user.rgw.x-amz-meta-") for name in stored) == 400
-    refused = await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-a": "v" * 2048}, b"1")
-    assert refused.code == "MetadataTooLarge"
+    for size, headers in ((2048, 1), (7000, 20)):
+        refused = await ask(s3, "PUT", path(s3, "k"), {f"x-amz-meta-{n}": "v" * size for n in range(headers)}, b"1")
+        assert refused.code == "MetadataTooLarge"
     assert (await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-a": "v" * 2000, "Cache-Control": "max-age=1"}, b"1")).status == 200
     assert (await ask(s3, "PUT", path(s3, "k"), {"x-amz-meta-word": "=?UTF-8?B?w6k=?="}, b"1")).status == 200
     assert (await ask(s3, "HEAD", path(s3, "k"))).headers["x-amz-meta-word"].encode("latin-1").decode() == "é"
@@ -351,3 +353,12 @@ async def test_control_characters_in_what_is_stored(s3):
         reply = await ask(s3, method, path(s3, "k"))
         assert reply.status == 200 and "x-other" not in reply.headers
         assert (reply.headers["x-amz-meta-a"], reply.headers["content-type"]) == ("1  X-Other: 2 ", "a b ")
+
+
+def test_metadata_that_takes_long():
+    """Every beginning of a word without an end cost the rest of the value: seconds for a request's headers."""
+    started = time.process_time()
+    for value in ("?=" + "=?a?q?a " * 900, "=?a?q?" * 1200 + "?=", "=?utf-8?q?" + "=41" * 2600 + "?=", "=?utf-8?q?a?=x" * 560):
+        assert attrs._meta_value(value)
+    assert time.process_time() - started < 0.15
+    assert attrs._meta_value("=?utf-8?q?=C3=A9_a?= =?ISO-8859-1?B?6Q==?= b") == "é aé b"
