@@ -86,6 +86,8 @@ usage trim
 usage trim --uid U --start-date none
 usage show --end-date none
 lc list --max-entries none
+lc list --max-entries 0
+lc list --max-entries 2 --marker none
 reshard stale-instances list
 reshard stale-instances delete
 realm list

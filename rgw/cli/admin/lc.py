@@ -22,6 +22,7 @@ def lc() -> None:
 @lc.command("list")
 @store_options
 @click.option("--max-entries", type=int, default=-1, help="0 prints nothing; any other number everything, as radosgw-admin has it.")
+@click.option("--marker", expose_value=False, help="Accepted; everything is printed all the same, as radosgw-admin has it.")
 @asynchronous
 async def lc_list(max_entries: int) -> None:
     """Prints the buckets that have rules, and how far each is."""
