@@ -89,7 +89,7 @@ async def copy_object(source: IoCtx, target: IoCtx, found: ObjectName, *, overwr
         try:
             await target.read(oid, ReadOp().stat(), locator)
         except NotFound:
-            pass
+            pass  # as it should be
         else:
             raise click.ClickException(f"{target.pool}/{oid} is in the target already (--overwrite replaces, --resume goes on)")
     head = await source.read(oid, ReadOp().stat().getxattrs().omap_get_header().read(0, CHUNK).omap_get(b"", b"", 1000), locator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,8 +37,6 @@ class StoreChoice:
 
     def settle(self) -> StoreChoice:
         """Fills in the environment and the defaults: an explicit flag wins over RGW_DATA, that over CEPH_CONF."""
-        import os
-
         if self.data and self.conf:
             raise click.UsageError("--data and --conf name two stores; give one")
         if not self.data and not self.conf:

@@ -13,7 +13,7 @@ from rgw.core.entropy import random_text
 from rgw.core.head import HeadWrite
 from rgw.core.manifest import Piece, gc_chain, plain_manifest, tail_bucket, tail_instance, tails
 from rgw.core.parallel import each
-from rgw.core.reader import ObjectChanged, read_all, read_head
+from rgw.core.reader import ObjectChanged, read, read_all, read_head
 from rgw.core.state import COMPRESSION, ETAG, OLH_PREFIX, OWN_ATTRS, PARTS, STORAGE_CLASS, TAIL_TAG, ObjectState, with_nul
 from rgw.core.storage_class import object_placement, with_class
 from rgw.core.versions import new_instance, put_head
@@ -151,8 +151,6 @@ async def _copy_data(
     gw: Gateway, src: ObjectState, bucket: Bucket, key: str, attrs: dict[str, bytes], conditions: Conditions | None,
     customer_key: CustomerKey | None = None,
 ) -> ObjectState:
-    from rgw.core.reader import read
-
     writer = ObjectWriter(gw, bucket, key, attrs, customer_key)
     try:
         async for data in read(gw, src):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from rgw.formats import names
 from rgw.formats.basics import BucketName, Obj, PlacementRule, Pool
 from rgw.formats.gc import GcObj
+from rgw.formats.index import ClsObjKey
 from rgw.formats.obj import ManifestPart, ManifestRule, ObjManifest
 
 
@@ -130,8 +131,6 @@ def gc_chain(found: Iterable[Piece], default_pool: str) -> list[GcObj]:
 
 def gc_obj(pool: str, oid: str, locator: str = "") -> GcObj:
     """One RADOS object of a garbage collection entry (cls_rgw_obj, whose key repeats the name)."""
-    from rgw.formats.index import ClsObjKey
-
     return GcObj(pool=pool, oid=oid, loc=locator, key=ClsObjKey(name=oid, instance=""))
 
 

@@ -15,6 +15,7 @@ from rgw.core.metadata import SystemObject, is_name
 from rgw.errors import S3Error
 from rgw.formats.basics import AccessKey, BucketName, PlacementRule, Pool, QuotaInfo, SubUser, User, UserCaps
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo, BucketLayout, UserBucket
+from rgw.formats.encoding import decode_string
 from rgw.formats.user import UserInfo
 from rgw.store.errors import Cancelled, Exists, NotFound
 
@@ -89,8 +90,6 @@ async def get(gw: Gateway, section: str, key: str) -> Json:
     found = await _read(gw, section, key)
     attrs = [{"key": name, "val": base64.b64encode(value).decode()} for name, value in sorted(found.xattrs.items())]
     if section == "user":
-        from rgw.formats.encoding import decode_string
-
         _, start = decode_string(found.data)
         data = {**user(UserInfo.decode(found.data[start:])), "attrs": attrs}
     elif section == "bucket":

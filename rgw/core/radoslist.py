@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rgw.core import places
-from rgw.core.state import MANIFEST, ObjectState
+from rgw.core.manifest import tails
+from rgw.core.state import MANIFEST
 from rgw.core.uploads import load_upload, part_pieces, read_parts
 from rgw.errors import S3Error
 from rgw.formats import names
@@ -33,18 +34,10 @@ class RadosObject:
 
 def of_manifest(gw: Gateway, bucket: Bucket, key: str, manifest: ObjManifest | None) -> list[RadosObject]:
     """The distinct tails of an object."""
-    from rgw.core.manifest import tails
-
     if manifest is None:
         return []
     default = places.manifest_pool_name(gw, bucket, manifest)
     return list(dict.fromkeys(RadosObject(piece.pool or default, piece.oid, key) for piece in tails(manifest)))
-
-
-def of_state(gw: Gateway, state: ObjectState) -> list[RadosObject]:
-    """An object's head and tails."""
-    head = RadosObject(places.head_pool_name(gw, state.bucket), state.head_oid, state.key)
-    return [head, *of_manifest(gw, state.bucket, state.key, state.manifest)]
 
 
 async def of_upload(gw: Gateway, bucket: Bucket, key: str, upload_id: str) -> list[RadosObject]:

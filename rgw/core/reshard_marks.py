@@ -39,10 +39,6 @@ def blocked(new_id: str) -> bytes:
     return _BLOCK + new_id.encode()
 
 
-def is_copying(state: bytes) -> bool:
-    return state.startswith(_COPY)
-
-
 def is_blocked(state: bytes) -> bool:
     return state.startswith(_BLOCK)
 

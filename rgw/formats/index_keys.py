@@ -6,7 +6,6 @@ from rgw.formats.index import ClsObjKey
 
 PRIVATE = b"\x80"
 AFTER_PRIVATE = b"\x81"
-BILOG = b"\x800_"
 INSTANCE = b"\x801000_"
 OLH = b"\x801001_"
 

@@ -19,7 +19,6 @@ except ImportError:  # not built, or for another Python
 MAX_BYTES = 2 << 20   # a CompleteMultipartUpload of 10,000 parts with checksums fits
 MAX_DEPTH = 16
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPECIAL = re.compile(f'[&<>"\r]|{_CONTROL.pattern}')
