@@ -112,15 +112,6 @@ class RawObj(Struct):
     loc: str = f(STR)
 
 
-@struct(2, 1)
-class ObjKey(Struct):
-    """rgw_obj_key."""
-
-    name: str = f(STR)
-    instance: str = f(STR)
-    ns: str = f(STR, since=2)
-
-
 @struct(6, 6)
 class Obj(Struct):
     """rgw_obj; ``name`` is unescaped."""

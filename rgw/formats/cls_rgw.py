@@ -5,7 +5,6 @@ from __future__ import annotations
 from rgw.formats.encoding import BLOB, BOOL, S32, STR, TIME, U8, U16, U32, U64, Struct, f, list_of, map_of, struct
 from rgw.formats.gc import GcObjInfo
 from rgw.formats.index import (
-    BiLogEntry,
     BucketInstanceEntry,
     CategoryStats,
     ClsObjKey,
@@ -201,24 +200,6 @@ class BiListRet(Struct):
 
 
 @struct(1, 1)
-class BiLogListOp(Struct):
-    marker: str = f(STR)
-    max: int = f(U32)
-
-
-@struct(1, 1)
-class BiLogListRet(Struct):
-    entries: list[BiLogEntry] = f(list_of(BiLogEntry))
-    truncated: bool = f(BOOL)
-
-
-@struct(1, 1)
-class BiLogTrimOp(Struct):
-    start_marker: str = f(STR)
-    end_marker: str = f(STR)
-
-
-@struct(1, 1)
 class CheckIndexRet(Struct):
     existing_header: DirHeader = f(DirHeader)
     calculated_header: DirHeader = f(DirHeader)
@@ -404,12 +385,6 @@ class GcSetEntryOp(Struct):
 
     expiration_secs: int = f(U32)
     info: GcObjInfo = f(GcObjInfo)
-
-
-@struct(1, 1)
-class GcDeferEntryOp(Struct):
-    expiration_secs: int = f(U32)
-    tag: str = f(STR)
 
 
 @struct(2, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rgw.formats.bucket import UserBucket, UserBucketEntry, UserHeader, UserStats
+from rgw.formats.bucket import UserBucket, UserBucketEntry, UserHeader
 from rgw.formats.encoding import BOOL, S32, STR, TIME, Struct, f, list_of, struct
 
 
@@ -50,10 +50,3 @@ class CompleteStatsSyncOp(Struct):
 @struct(1, 1)
 class ResetStatsOp(Struct):
     time: int = f(TIME)
-
-
-@struct(1, 1)
-class ResetStats2Op(Struct):
-    time: int = f(TIME)
-    marker: str = f(STR)
-    acc_stats: UserStats = f(UserStats)

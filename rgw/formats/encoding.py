@@ -24,11 +24,14 @@ class FormatError(ValueError):
 
 
 class Wire:
-    """A wire type: ``enc(out, value)`` appends, ``dec(buf, pos, end)`` gives the value and the position behind it."""
+    """A wire type: ``enc(out, value)`` appends, ``dec(buf, pos, end)`` gives the value and the position behind it.
+
+    ``of`` are the wire types that it is made of. Of a structure's, ``default`` is the structure.
+    """
 
     def __init__(self, enc: Callable[[bytearray, Any], None], dec: Callable[[bytes, int, int], tuple[Any, int]], default: Callable[[], Any],
-                 fmt: str = "", kind: str = "") -> None:
-        self.enc, self.dec, self.default, self.fmt, self.kind = enc, dec, default, fmt, kind
+                 fmt: str = "", kind: str = "", of: tuple[Wire, ...] = ()) -> None:
+        self.enc, self.dec, self.default, self.fmt, self.kind, self.of = enc, dec, default, fmt, kind, of
 
 
 def _fixed(fmt: str, default: Any = 0) -> Wire:
@@ -74,7 +77,7 @@ def _enc_blob(out: bytearray, value: bytes) -> None:
 
 
 STR = Wire(_enc_str, _dec_str, str, kind="str")
-BLOB = Wire(_enc_blob, take, bytes)
+BLOB = Wire(_enc_blob, take, bytes, kind="blob")
 
 
 def _enc_time(out: bytearray, ns: int) -> None:
@@ -93,7 +96,7 @@ def _enc_seconds(out: bytearray, ns: int) -> None:
     out += _struct.pack("<Q", ns // NS)
 
 
-SECONDS = Wire(_enc_seconds, lambda buf, pos, end: (_struct.unpack_from("<Q", buf, pos)[0] * NS, pos + 8), int)
+SECONDS = Wire(_enc_seconds, lambda buf, pos, end: (_struct.unpack_from("<Q", buf, pos)[0] * NS, pos + 8), int, kind="seconds")
 
 
 def _enc_packed(out: bytearray, value: int) -> None:
@@ -148,7 +151,7 @@ def list_of(item: Any) -> Wire:
             found.append(value)
         return found, pos
 
-    return Wire(enc, dec, list)
+    return Wire(enc, dec, list, kind="list", of=(item,))
 
 
 def _sort_key(key: Any) -> Any:
@@ -163,7 +166,7 @@ def set_of(item: Any) -> Wire:
         found, pos = items.dec(buf, pos, end)
         return set(found), pos
 
-    return Wire(lambda out, values: items.enc(out, sorted(values, key=_sort_key)), dec, set)
+    return Wire(lambda out, values: items.enc(out, sorted(values, key=_sort_key)), dec, set, kind="set", of=items.of)
 
 
 def map_of(key: Any, value: Any) -> Wire:
@@ -185,7 +188,7 @@ def map_of(key: Any, value: Any) -> Wire:
             found[k], pos = vdec(buf, pos, end)
         return found, pos
 
-    return Wire(enc, dec, dict)
+    return Wire(enc, dec, dict, kind="map", of=(key, value))
 
 
 def multimap_of(key: Any, value: Any) -> Wire:
@@ -208,7 +211,7 @@ def multimap_of(key: Any, value: Any) -> Wire:
             found.append((k, v))
         return found, pos
 
-    return Wire(enc, dec, list)
+    return Wire(enc, dec, list, kind="multimap", of=(key, value))
 
 
 def optional(item: Any) -> Wire:
@@ -225,7 +228,7 @@ def optional(item: Any) -> Wire:
             raise FormatError("an optional is cut off")
         return item.dec(buf, pos + 1, end) if buf[pos] else (None, pos + 1)
 
-    return Wire(enc, dec, lambda: None)
+    return Wire(enc, dec, lambda: None, kind="optional", of=(item,))
 
 
 def _dec_opaque(buf: bytes, pos: int, end: int) -> tuple[bytes, int]:

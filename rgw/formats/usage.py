@@ -95,11 +95,12 @@ class UserBucketKey(Struct):
         return (self.user.encode(), self.bucket.encode()) < (other.user.encode(), other.bucket.encode())
 
 
-@struct(1, 1)
+@struct(2, 1)
 class UsageAddOp(Struct):
-    """rgw_cls_usage_log_add_op."""
+    """rgw_cls_usage_log_add_op. ``user`` is left empty."""
 
     info: UsageLogInfo = f(UsageLogInfo)
+    user: str = f(STR, since=2)
 
 
 @struct(2, 1)

@@ -1,6 +1,7 @@
 """Collects the golden bytes: ``python -m tests.formats.collect`` starts a Ceph cluster with a radosgw, has radosgw write one of everything,
 and keeps what it wrote in ``tests/formats/data``: ``<type>[-what].bin`` for structures, ``placed.json`` for names, hashes and shards.
 
+What radosgw and radosgw-admin ask of object classes is taken down by ``capture.c``, which needs a C compiler.
 Nothing here is written by this project's own encoder: our code only reads RADOS.
 """
 
@@ -8,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import struct
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,25 +25,29 @@ from rgw.formats.gc import QueueHead
 from rgw.formats.index import DirEntry
 from rgw.formats.misc import CacheNotifyInfo
 from rgw.formats.obj import ObjManifest
+from rgw.store import classes
+from rgw.store.classcall import ClassMethod
 from rgw.store.errors import NotFound
 from rgw.store.interface import Cluster, ReadOp
 from rgw.store.librados import connect
 from tests.cephcluster import CephCluster
 
 DATA = Path(__file__).parent / "data"
+FOUND = Path(tempfile.mkdtemp(prefix="pyrgw-found-"))  # becomes DATA once all is there
 MIB = 1 << 20
 CLASSES = {"ZLIB": "zlib", "COLD": ""}
 KEYS = ["a", "_a", "__b", "dir/ünï\U0001f600", "x" * 1024, "100%", "a b+c", "2021/01/01/x.log", "..", "ß"]
 DULL = {key if key[0] != "_" else "_" + key for key in KEYS[1:]}  # like "a" but for their names
 HEAD_XATTRS = {"user.rgw.manifest": "ObjManifest", "user.rgw.acl": "AccessControlPolicy", "user.rgw.compression": "CompressionInfo",
                "user.rgw.x-amz-tagging": "ObjTags", "user.rgw.olh.info": "OlhInfo", "user.rgw.object-retention": "ObjectRetention",
-               "user.rgw.object-legal-hold": "ObjectLegalHold", "refcount": "ObjRefcount", "ceph.objclass.version": "ObjVersion"}
+               "user.rgw.object-legal-hold": "ObjectLegalHold", "refcount": "ObjRefcount", "ceph.objclass.version": "ObjVersion",
+               "user.rgw.lc": "LifecycleConfiguration", "lock.held": "LockInfo"}
 
 
 def keep(kind: str, what: str, data: bytes) -> None:
     """Writes one structure's bytes."""
     assert len(data) < 16384, (kind, what, len(data))
-    (DATA / f"{kind}{'-' + what if what else ''}.bin").write_bytes(data)
+    (FOUND / f"{kind}{'-' + what if what else ''}.bin").write_bytes(data)
 
 
 def keep_xattrs(what: str, xattrs: dict[str, bytes]) -> None:
@@ -77,7 +85,8 @@ class Collector:
         root = await self.pool(".rgw.root")
         async for found in root.list_objects():
             data = (await root.read(found.name, ReadOp().read())).data
-            for start, kind in {"zone_info.": "ZoneParams", "zonegroup_info.": "ZoneGroup", "zone_names.": "NameToId"}.items():
+            for start, kind in {"zone_info.": "ZoneParams", "zonegroup_info.": "ZoneGroup", "zone_names.": "NameToId",
+                                "period_config.": "PeriodConfig"}.items():
                 if found.name.startswith(start):
                     keep(kind, "", data)
 
@@ -188,6 +197,30 @@ class Collector:
             for value in (await pool.read(found.name, ReadOp().omap_get())).omap.values.values():
                 keep("ReshardEntry", "", value)
 
+    async def usage(self) -> None:
+        pool = await self.pool("default.rgw.log", "usage")
+        async for found in pool.list_objects():
+            for value in (await pool.read(found.name, ReadOp().omap_get())).omap.values.values():
+                keep("UsageLogEntry", "", value)
+
+    async def lock(self) -> None:
+        """Of one who holds it for long, by Ceph's own tool."""
+        await asyncio.to_thread(self.ceph.run, "rados", "-n", "client.admin", "-p", "default.rgw.log", "lock", "get", "somewhere", "held",
+                                "--lock-cookie", "cookie", "--lock-tag", "tag", "--lock-description", "words", "--lock-duration", "1000")
+        pool = await self.pool("default.rgw.log")
+        keep_xattrs("", (await pool.read("somewhere", ReadOp().getxattrs())).xattrs)
+
+    def requests(self, folder: Path) -> None:
+        """The longest that was seen of each method; and an announcement of a change of versions."""
+        keep("OlhPendingInfo", "", next(folder.glob("setxattr.pending.*")).read_bytes())
+        for method in [value for value in vars(classes).values() if isinstance(value, ClassMethod) and value.request is not None]:
+            seen = [path.read_bytes() for path in folder.glob(f"{method.cls}.{method.name}.*")]
+            if whole := [data for data in seen if len(data) < 4096]:
+                kind = method.request
+                keep(f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}", method.name, max(whole, key=len))
+            else:
+                print(f"radosgw was not seen to call {method.cls}.{method.name}")
+
     def announced(self) -> None:
         """What came over the control objects, and by which of them."""
         forms: dict[str, bytes] = {}
@@ -237,21 +270,50 @@ def act(s3: Any) -> None:
     s3.put_bucket_versioning(Bucket="paused", VersioningConfiguration={"Status": "Suspended"})
     s3.put_object(Bucket="paused", Key="v", Body=bytes(5 * MIB))
     s3.put_bucket_lifecycle_configuration(Bucket="other", LifecycleConfiguration={"Rules": [
-        {"ID": "r", "Prefix": "tmp/", "Status": "Enabled", "Expiration": {"Days": 30}}]})
+        {"ID": "old", "Prefix": "tmp/", "Status": "Enabled", "Expiration": {"Days": 30}},
+        {"ID": "new", "Status": "Disabled", "Filter": {"And": {"Prefix": "log/", "Tags": [{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}]}},
+         "Expiration": {"Days": 400}, "Transitions": [{"Days": 5, "StorageClass": "COLD"}, {"Days": 9, "StorageClass": "ZLIB"}]},
+        {"ID": "versions", "Status": "Enabled", "Filter": {"Prefix": "v"}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+         "NoncurrentVersionExpiration": {"NoncurrentDays": 7}, "NoncurrentVersionTransitions": [{"NoncurrentDays": 3, "StorageClass": "COLD"}]},
+        {"ID": "markers", "Status": "Enabled", "Filter": {"Prefix": "m"}, "Expiration": {"ExpiredObjectDeleteMarker": True}},
+        {"ID": "date", "Status": "Enabled", "Filter": {"Prefix": "d"}, "Expiration": {"Date": "2040-01-01T00:00:00Z"}}]})
     s3.put_bucket_acl(Bucket="other", ACL="authenticated-read")
     for _ in range(12):
         s3.put_object(Bucket="plain", Key="gone", Body=bytes(5 * MIB))
     s3.delete_object(Bucket="plain", Key="gone")
 
 
+def end(s3: Any) -> None:
+    """What takes things away again."""
+    for bucket in ("paused", "versions"):
+        found = s3.list_object_versions(Bucket=bucket)
+        for row in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]:
+            hold = {"Bucket": bucket, "Key": row["Key"], "VersionId": row["VersionId"]}
+            if bucket == "versions" and row in found["Versions"]:
+                s3.put_object_legal_hold(LegalHold={"Status": "OFF"}, **hold)
+            s3.delete_object(BypassGovernanceRetention=bucket == "versions", **hold)
+    s3.meta.events.register("before-sign.s3.DeleteObject", lambda request, **_: request.headers.add_header(
+        "x-amz-delete-if-unmodified-since", "2038-01-01T00:00:00Z"))
+    s3.delete_object(Bucket="plain", Key="cold")
+    s3.delete_bucket(Bucket="paused")
+    uploads = s3.list_multipart_uploads(Bucket="plain")["Uploads"]
+    s3.abort_multipart_upload(Bucket="plain", Key=uploads[0]["Key"], UploadId=uploads[0]["UploadId"])
+
+
+def capture(folder: Path) -> None:
+    """Has every program that is started from now on take down its requests."""
+    shim = folder / "capture.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, Path(__file__).parent / "capture.c", "-ldl"], check=True)
+    os.environ |= {"LD_PRELOAD": str(shim), "RADOS_REQUESTS": str(folder)}
+
+
 async def main() -> None:
-    DATA.mkdir(exist_ok=True)
-    for old in DATA.glob("*.bin"):
-        old.unlink()
     ceph = CephCluster(Path(tempfile.mkdtemp(prefix="pyrgw-golden-")))
     try:
         await asyncio.to_thread(ceph.start)
-        await asyncio.to_thread(ceph.start_radosgw)  # which makes the zone
+        (requests := ceph.folder / "requests").mkdir()
+        capture(requests)
+        await asyncio.to_thread(ceph.start_radosgw, None, ["rgw_enable_usage_log=true"])  # which makes the zone
         for name, compression in CLASSES.items():
             await asyncio.to_thread(ceph.add_storage_class, name, f"data.{name.lower()}", compression)
         endpoint = await asyncio.to_thread(ceph.restart_radosgw)
@@ -278,7 +340,11 @@ async def main() -> None:
         await asyncio.to_thread(lambda: client("GUESTKEY").create_bucket(Bucket="theirs"))
         await asyncio.to_thread(lambda: client("GUESTKEY").put_object(Bucket="theirs", Key="copyme", Body=bytes(5 * MIB)))
         await collector.admin("reshard", "add", "--bucket", "other", "--num-shards", "17")
+        await collector.admin("global", "quota", "set", "--quota-scope", "bucket", "--max-objects", "1000", "--max-size", "5G")
+        await collector.admin("lc", "process")
         await collector.zone()
+        await collector.usage()
+        await collector.lock()
         await collector.user("golden", "golden")
         await collector.user("acme$guest", "tenant")
         await collector.buckets_of("golden")
@@ -293,12 +359,25 @@ async def main() -> None:
         collector.announced()
         await collector.admin("bucket", "reshard", "--bucket", "plain", "--num-shards", "13", "--yes-i-really-mean-it")
         await collector.index((await collector.admin("bucket", "stats", "--bucket", "plain"))["id"], 13, "plain")
-        (DATA / "placed.json").write_text(
+        for words in ("reshard list", "reshard cancel --bucket other", "usage show --uid golden", "usage trim --uid golden --yes-i-really-mean-it",
+                      "usage clear --yes-i-really-mean-it", "bucket check --bucket plain --fix", "bi list --bucket plain", "lc list", "gc list --include-all",
+                      "user stats --uid golden --sync-stats", "user stats --uid golden --reset-stats", "gc process --include-all", "lc get --bucket other",
+                      "bucket list --bucket plain"):
+            await collector.admin(*words.split())
+        entry = ceph.folder / "entry.json"
+        entry.write_text(json.dumps(await collector.admin("bi", "get", "--bucket", "plain", "--object", "big")))
+        await collector.admin("bi", "put", "--bucket", "plain", "--infile", str(entry))
+        await asyncio.to_thread(end, client("GOLDENKEY"))
+        await collector.admin("gc", "process", "--include-all")
+        collector.requests(requests)
+        (FOUND / "placed.json").write_text(
             "{\n" + ",\n".join(f' "{kind}": [\n' + ",\n".join("  " + json.dumps(row) for row in rows) + "\n ]"
                                 for kind, rows in collector.placed.items()) + "\n}\n")
         await rados.close()
     finally:
         ceph.stop()
+    shutil.rmtree(DATA)
+    shutil.move(FOUND, DATA)
     assert ObjManifest.decode((DATA / "ObjManifest-plain-big.bin").read_bytes()).obj_size == 9 * MIB
 
 

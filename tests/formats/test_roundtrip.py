@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rgw.formats import names
 from rgw.formats.basics import BucketName, Obj
-from rgw.formats.encoding import PACKED, FormatError, Struct
-from rgw.formats.index import DirEntry, DirEntryMeta, EntryVer, PendingInfo
+from rgw.formats.encoding import PACKED, FormatError
 from rgw.formats.obj import ManifestPart, ObjManifest
-
-_MODULES = ("basics", "user", "bucket", "acl", "obj", "index", "listed", "gc", "misc", "zone", "cls_rgw", "cls_user", "cls_version", "cls_refcount", "cls_gc",
-            "cls_lock", "lifecycle", "usage")
+from tests.formats.types import types, values
 
 _TWO_FORMS = {"UserBucket", "LcExpiration", "LcFilter", "LcTransition"}  # written as an older version where that says all
 
 
-def _types() -> list[type[Struct]]:
-    found = {}
-    for module in _MODULES:
-        for _, kind in inspect.getmembers(importlib.import_module(f"rgw.formats.{module}"), inspect.isclass):
-            if issubclass(kind, Struct) and kind is not Struct:
-                found[f"{kind.__module__}.{kind.__name__}"] = kind
-    return list(found.values())
-
-
-@pytest.mark.parametrize("kind", _types(), ids=lambda kind: f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}")
-def test_default_value_and_damage(kind: type[Struct]) -> None:
+@pytest.mark.parametrize("name", types())
+def test_default_value_and_damage(name: str) -> None:
+    kind = types()[name]
     data = kind().encode()
     value = kind.decode(data)
     assert value == kind() and value.encode() == data and not value.newer
@@ -57,18 +44,14 @@ def test_default_value_and_damage(kind: type[Struct]) -> None:
             pass
 
 
-_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-_TIME = st.integers(0, 2**32 * 10**9 - 1)
-_U64 = st.integers(0, 2**63 - 1)
-_META = st.builds(DirEntryMeta, st.integers(0, 255), _U64, _TIME, _TEXT, _TEXT, _TEXT, _TEXT, _U64, _TEXT, _TEXT, st.booleans())
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.builds(DirEntry, _TEXT, st.builds(EntryVer, st.integers(-1, 1000), _U64), st.booleans(), _META,
-                 st.dictionaries(_TEXT, st.builds(PendingInfo, st.integers(0, 255), _TIME, st.integers(0, 255)), max_size=3),
-                 _TEXT, _U64, _TEXT, _TEXT, st.integers(0, 0xFFFF), _U64))
-def test_entries(entry: DirEntry) -> None:
-    assert DirEntry.decode(entry.encode()) == entry
+@pytest.mark.parametrize("name", types())
+@settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_random_values(name: str, data: st.DataObject) -> None:
+    value = data.draw(values(types()[name]))
+    encoded = value.encode()
+    again, end = types()[name].decode_from(encoded)
+    assert again == value and end == len(encoded) and again.encode() == encoded
 
 
 @pytest.mark.parametrize(("number", "data"), [(0x7F, "7f"), (0x80, "8180"), (0x10000, "8400000100"), (-1, "88" + "ff" * 8)])
@@ -85,7 +68,7 @@ def test_names() -> None:
         assert names.parse_index_name(names.index_name(name, ns)) == (ns, name)
 
 
-@given(_TEXT, st.integers(0, 2**40), st.integers(0, 2**22), st.booleans(), st.booleans())
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.integers(0, 2**40), st.integers(0, 2**22), st.booleans(), st.booleans())
 def test_sizes_of_a_manifest_without_decoding_it(name: str, size: int, head: int, explicit: bool, pieces: bool) -> None:
     obj = Obj(BucketName(name, name, name), "", name, "")
     objs = {0: ManifestPart(obj, 0, size)} if pieces else {}
