@@ -6,7 +6,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rgw.errors import S3Error
-from rgw.ops import access, acl, bucket, copy, delete, lifecycle, listing, multipart, object_read, object_write, post_object, service, tagging, versioning
+from rgw.ops import (
+    access,
+    acl,
+    bucket,
+    copy,
+    delete,
+    lifecycle,
+    listing,
+    multipart,
+    object_attributes,
+    object_read,
+    object_write,
+    post_object,
+    service,
+    tagging,
+    versioning,
+)
 from rgw.ops.access import READ, READ_ACP, WRITE, WRITE_ACP
 from rgw.ops.request import Request, Result
 
@@ -71,6 +87,7 @@ OPS: list[Op] = [
     Op("AbortMultipartUpload", "DELETE", "object", ("uploadId",), handler=multipart.abort, permission=WRITE),
     Op("CopyObject", "PUT", "object", header="x-amz-copy-source", handler=copy.copy_object, permission=WRITE),
     Op("PutObject", "PUT", "object", handler=object_write.put, body=True, permission=WRITE),
+    Op("GetObjectAttributes", "GET", "object", ("attributes",), handler=object_attributes.get),
     Op("GetObject", "GET", "object", handler=object_read.get),
     Op("HeadObject", "HEAD", "object", handler=object_read.head),
     Op("DeleteObject", "DELETE", "object", handler=delete.delete_one, permission=WRITE),
@@ -111,7 +128,7 @@ OPS += _unsupported("bucket", """
 OPS.append(Op("CreateSession", "GET", "bucket", ("session",)))
 OPS += _unsupported("object", """
     GetObjectRetention=retention
-    PutObjectRetention=retention GetObjectLegalHold=legal-hold PutObjectLegalHold=legal-hold GetObjectAttributes=attributes
+    PutObjectRetention=retention GetObjectLegalHold=legal-hold PutObjectLegalHold=legal-hold
     GetObjectTorrent=torrent RestoreObject=restore SelectObjectContent=select UpdateObjectEncryption=encryption
     ListObjectAnnotations=annotation GetObjectAnnotation=annotation,annotationName PutObjectAnnotation=annotation
     DeleteObjectAnnotation=annotation""")

@@ -97,7 +97,14 @@ class Request:
 
     def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
         """A query parameter; S3Error InvalidArgument unless it is a number in the range."""
-        value = self.query.get(name, "")
+        return self._integer(name, self.query.get(name, ""), default, low, high)
+
+    def integer_header(self, name: str, default: int) -> int:
+        """The same of a header."""
+        return self._integer(name, self.headers.get(name, ""), default, 0, 2**31 - 1)
+
+    @staticmethod
+    def _integer(name: str, value: str, default: int, low: int, high: int) -> int:
         if not value:
             return default
         if not (value.isascii() and value.isdigit() and len(value) < 11 and low <= int(value) <= high):

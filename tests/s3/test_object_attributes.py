@@ -1,0 +1,68 @@
+"""GetObjectAttributes tells what HeadObject and the uploads told."""
+
+import secrets
+
+import pytest
+
+from tests.s3.test_multipart import code, complete, part, start
+from tests.s3.wire import ask, path
+
+ALL = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+
+
+async def attributes(s3, key, wanted=ALL, **more):
+    told = await s3.run("get_object_attributes", Bucket=s3.bucket, Key=key, ObjectAttributes=wanted, **more)
+    about = told.pop("ResponseMetadata")
+    assert told.pop("LastModified") and about["HTTPStatusCode"] == 200
+    return told
+
+
+async def test_plain_objects_and_versions(s3):
+    sent = await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"hello", ChecksumAlgorithm="SHA256")
+    etag = sent["ETag"].strip('"')
+    whole = {"ETag": etag, "StorageClass": "STANDARD", "ObjectSize": 5,
+             "Checksum": {"ChecksumSHA256": sent["ChecksumSHA256"], "ChecksumType": "FULL_OBJECT"}}
+    assert await attributes(s3, "k") == whole
+    assert await attributes(s3, "k", ["ObjectSize"]) == {"ObjectSize": 5}
+    await s3.run("put_bucket_versioning", Bucket=s3.bucket, VersioningConfiguration={"Status": "Enabled"})
+    new = await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"hello!")
+    assert await attributes(s3, "k", ["ObjectSize"]) == {"ObjectSize": 6, "VersionId": new["VersionId"]}
+    assert await attributes(s3, "k", VersionId="null") == whole | {"VersionId": "null"}
+    assert await code(attributes(s3, "none")) == "NoSuchKey"
+
+
+async def test_parts_by_pages(s3):
+    upload = await start(s3)
+    pieces = {2: b"a" * (5 << 20), 5: b"b" * (6 << 20), 7: b"end"}
+    done = [{"PartNumber": number, "ETag": (await part(s3, upload, number, data))["ETag"]} for number, data in pieces.items()]
+    await complete(s3, upload, done)
+    rows = [{"PartNumber": number, "Size": len(data)} for number, data in pieces.items()]
+    page = (await attributes(s3, "m"))["ObjectParts"]
+    assert page == {"TotalPartsCount": 3, "PartNumberMarker": 0, "NextPartNumberMarker": 7, "MaxParts": 1000, "IsTruncated": False, "Parts": rows}
+    page = (await attributes(s3, "m", MaxParts=2))["ObjectParts"]
+    assert page["Parts"] == rows[:2] and page["IsTruncated"] and page["NextPartNumberMarker"] == 5
+    page = (await attributes(s3, "m", MaxParts=2, PartNumberMarker=5))["ObjectParts"]
+    assert page["Parts"] == rows[2:] and not page["IsTruncated"] and page["TotalPartsCount"] == 3
+
+
+@pytest.mark.parametrize(("headers", "answer"), [
+    ({}, "InvalidRequest"), ({"x-amz-object-attributes": " ,"}, "InvalidRequest"), ({"x-amz-object-attributes": "ETag,Colour"}, "InvalidArgument"),
+    ({"x-amz-object-attributes": "ObjectParts", "x-amz-max-parts": "-1"}, "InvalidArgument"),
+    ({"x-amz-object-attributes": "ETag", "If-Match": '"x"'}, "PreconditionFailed"),
+])
+async def test_refusals(s3, headers, answer):
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"1")
+    assert (await ask(s3, "GET", path(s3, "k") + "?attributes", headers)).code == answer
+
+
+async def test_who_may_not_read_learns_nothing(s3):
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"1")
+    assert (await ask(s3, "GET", path(s3, "k") + "?attributes", {"x-amz-object-attributes": "ETag"}, sign=False)).code == "AccessDenied"
+
+
+async def test_encrypted_objects_want_their_key(s3, monkeypatch):
+    monkeypatch.setitem(s3.gw.options.__dict__["_values"], "rgw_crypt_require_ssl", False)
+    key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": secrets.token_bytes(32)}
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"hello", **key)
+    assert await code(attributes(s3, "k")) == "InvalidArgument"
+    assert (await attributes(s3, "k", ["ObjectSize"], **key))["ObjectSize"] == 5
