@@ -410,6 +410,9 @@ class _Ending:
             info = BucketInfo.decode(old.data)
             if info.reshard_status == DONE:
                 return
+            if info.newer:
+                log.warning("a newer release wrote %s while it was resharded: it is left as it is", oid)
+                return
             if made_from is None or old.version != made_from.version:
                 await self._carry_over(old, made_from)
                 made_from = old
