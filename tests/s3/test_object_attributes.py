@@ -1,5 +1,7 @@
 """GetObjectAttributes tells what HeadObject and the uploads told."""
 
+import base64
+import hashlib
 import secrets
 
 import pytest
@@ -62,7 +64,9 @@ async def test_who_may_not_read_learns_nothing(s3):
 
 async def test_encrypted_objects_want_their_key(s3, monkeypatch):
     monkeypatch.setitem(s3.gw.options.__dict__["_values"], "rgw_crypt_require_ssl", False)
-    key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": secrets.token_bytes(32)}
+    secret = secrets.token_bytes(32)
+    key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": base64.b64encode(secret).decode(),
+           "SSECustomerKeyMD5": base64.b64encode(hashlib.md5(secret).digest()).decode()}
     await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"hello", **key)
     assert await code(attributes(s3, "k")) == "InvalidArgument"
     assert (await attributes(s3, "k", ["ObjectSize"], **key))["ObjectSize"] == 5
