@@ -38,7 +38,7 @@ _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connecti
 
 
 class Handler:
-    """Answers requests with one gateway. ``draining`` refuses new ones with 503."""
+    """Answers requests with one gateway. ``draining`` refuses new ones with 503; so does more than rgw_max_concurrent_requests under way."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gw = gateway
@@ -47,6 +47,7 @@ class Handler:
         self._admin = AdminApi(gateway, _store_refusal)
         self.access_log = AccessLog()
         self.draining = False
+        self._under_way = 0  # requests
         self.unfinished: set[asyncio.Task[Any]] = set()  # slow operations: they go on when their client is gone
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -58,12 +59,15 @@ class Handler:
         result: Result | None = None
         response: web.StreamResponse | None = None
         charge: Charge = []
+        self._under_way += 1
         try:
             view = _view(request)                                                      # parse
             resource = view.raw_path
             headers = view.header_map
             if self.draining:
                 raise S3Error("ServiceUnavailable")
+            if 0 < self._gw.options.rgw_max_concurrent_requests < self._under_way:
+                raise S3Error("SlowDown")
             if self._admin.serves(resource) and not bucket_of_host(headers.get("host", ""), self._domains):
                 op_name, answer = await self._admin.answer(request, view, request_id, self._headers(request_id))
                 status = answer.status
@@ -108,6 +112,7 @@ class Handler:
             log.exception("%s %s %s failed", request_id, op_name, resource)
             return self._refuse(request, request_id, S3Error("InternalError"), resource, body)
         finally:
+            self._under_way -= 1
             if req is not None and body is not None:                                   # account
                 account(req, op_name, status, _sent(result, response), body.received, charge)
             self.access_log.add(request_id, op_name, request.method, resource, status, (time.perf_counter() - started) * 1000)   # log

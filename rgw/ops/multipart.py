@@ -39,8 +39,9 @@ async def create(req: Request) -> Result:
 
 def _number(req: Request) -> int:
     value = req.query["partNumber"]
-    if not (value.isascii() and value.isdigit() and len(value) < 6 and 1 <= int(value) <= 10_000):
-        raise S3Error("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive", ArgumentName="partNumber",
+    most = req.gw.options.rgw_multipart_part_upload_limit
+    if not (value.isascii() and value.isdigit() and len(value) < 6 and 1 <= int(value) <= most):
+        raise S3Error("InvalidArgument", f"Part number must be an integer between 1 and {most}, inclusive", ArgumentName="partNumber",
                       ArgumentValue=value)
     return int(value)
 
@@ -152,7 +153,7 @@ async def abort(req: Request) -> Result:
     return Result(204)
 
 
-def _wanted(root: Any) -> list[CompletedPart]:
+def _wanted(root: Any, most: int) -> list[CompletedPart]:
     if root is None or root.tag != "CompleteMultipartUpload":
         raise S3Error("MalformedXML")
     found = []
@@ -160,18 +161,18 @@ def _wanted(root: Any) -> list[CompletedPart]:
         number, etag = (item.findtext("PartNumber") or "").strip(), (item.findtext("ETag") or "").strip().strip('"')
         if not (number.isascii() and number.isdigit() and len(number) < 6) or not etag:
             raise S3Error("MalformedXML")
-        if not 1 <= int(number) <= 10_000:
-            raise S3Error("InvalidArgument", "PartNumber must be between 1 and 10000")
+        if not 1 <= int(number) <= most:
+            raise S3Error("InvalidArgument", f"PartNumber must be between 1 and {most}")
         sums = {name: value for name in checksums.ALGORITHMS if (value := item.findtext(f"Checksum{name.upper()}"))}
         found.append(CompletedPart(int(number), etag, sums or None))
-    if not found or len(found) > 10_000:
+    if not found or len(found) > most:
         raise S3Error("MalformedXML")
     return found
 
 
 async def complete(req: Request) -> Result:
     key = encryption.key_to_write(req)  # radosgw asks for none here; one that comes must fit
-    wanted = _wanted(await req.xml())
+    wanted = _wanted(await req.xml(), req.gw.options.rgw_multipart_part_upload_limit)
     size = req.headers.get("x-amz-mp-object-size")
     upload_id = req.query["uploadId"]
     try:

@@ -1,11 +1,13 @@
 """Quotas, usage and rate limits as clients meet them."""
 
+import asyncio
+
 import pytest
 from botocore.exceptions import ClientError
 
 from rgw.formats.basics import QuotaInfo
 from rgw.formats.ratelimit import RateLimitInfo
-from tests.s3.wire import ask, head, parse, path, signed, talk
+from tests.s3.wire import ask, connect, head, parse, path, signed, talk
 
 MIB = 1 << 20
 
@@ -106,3 +108,33 @@ async def test_rate_limit(s3, whose):
     assert [reply.status for reply in replies] == [200] * 3 + [503] * 2
     assert replies[-1].code == "SlowDown" and 1 <= int(replies[-1].headers["retry-after"]) <= 20
     assert [(await ask(s3, "PUT", path(s3, "k"), {}, b"x")).status for _ in range(2)] == [200, 503]
+
+
+async def test_parts(s3):
+    """rgw_multipart_part_upload_limit."""
+    s3.gw.options.rgw_multipart_part_upload_limit = 2
+    upload_id = (await s3.run("create_multipart_upload", Bucket=s3.bucket, Key="m"))["UploadId"]
+    place = {"Bucket": s3.bucket, "Key": "m", "UploadId": upload_id}
+    part = {"PartNumber": 2, "ETag": (await s3.run("upload_part", PartNumber=2, Body=b"x", **place))["ETag"]}
+    assert await code_of(s3.run("upload_part", PartNumber=3, Body=b"x", **place)) == "InvalidArgument"
+    assert await code_of(s3.run("complete_multipart_upload", MultipartUpload={"Parts": [part, {**part, "PartNumber": 3}]}, **place)) == "InvalidArgument"
+    await s3.run("complete_multipart_upload", MultipartUpload={"Parts": [part]}, **place)
+
+
+async def test_requests_at_the_same_time(s3):
+    """rgw_max_concurrent_requests: more are told to come later, as by radosgw."""
+    target = path(s3, "k")
+    opened = []
+    try:
+        for _ in range(2):  # whose bodies do not come
+            opened.append(connect(s3))
+            headers = signed(s3, "PUT", target, {"Content-Length": "5"})
+            await asyncio.to_thread(opened[-1].sendall, head("PUT", target, headers) + b"1")
+        await asyncio.sleep(0.2)
+        for limit, status, code in ((2, 503, "SlowDown"), (3, 404, "NoSuchKey"), (0, 404, "NoSuchKey")):
+            s3.gw.options.rgw_max_concurrent_requests = limit
+            reply = await ask(s3, "GET", target)
+            assert (reply.status, reply.code) == (status, code), limit
+    finally:
+        for sock in opened:
+            sock.close()
