@@ -1,4 +1,4 @@
-"""Ours first on an empty cluster, radosgw later; then ours hangs, and neither stalls for long nor serves what is outdated."""
+"""Ours first on an empty cluster, radosgw later; then one of ours hangs and one is killed, and radosgw neither stalls for long nor is served the past."""
 
 from __future__ import annotations
 
@@ -38,12 +38,20 @@ def test_ours_first_then_radosgw_then_ours_hangs():
             for pool in pools:
                 tags = json.loads(cluster.run("ceph", "osd", "pool", "application", "get", pool, "--format", "json"))
                 assert "rgw" in tags, f"{pool} has no application tag"
+            made = {pool: _objects(cluster, pool) for pool in (".rgw.root", "default.rgw.control")}
+            assert len(made["default.rgw.control"]) == 8 and len(made[".rgw.root"]) == 4
             theirs = client(cluster.start_radosgw(), key["access_key"], key["secret_key"])
             assert theirs.get_object(Bucket="bucket", Key="k")["Body"].read() == bytes(5 << 20)
             theirs.put_object(Bucket="bucket", Key="k2", Body=b"2")
             assert _pools(cluster) == pools, "radosgw missed pools"
+            assert made == {pool: _objects(cluster, pool) for pool in made}, "radosgw missed something of the zone"
             tools.settled(pair, "first", ["bucket"], [mine, theirs])
-            _hangs(ours, mine, theirs)
+            killed = Ours(cluster)
+            killed.start()
+            try:
+                _hangs(ours, killed, mine, theirs)
+            finally:
+                killed.stop()
         finally:
             ours.stop()
     finally:
@@ -55,11 +63,16 @@ def _pools(cluster: CephCluster) -> set[str]:
     return set(cluster.run("rados", "-n", "client.admin", "lspools").split()) - {"device_health_metrics"}
 
 
-def _hangs(ours: Ours, mine, theirs) -> None:
-    """Radosgw goes on once our watch has run out; back again, we serve nothing that we remember from before."""
+def _objects(cluster: CephCluster, pool: str) -> set[str]:
+    return set(cluster.run("rados", "-n", "client.admin", "-p", pool, "ls", "--all").splitlines())
+
+
+def _hangs(ours: Ours, killed: Ours, mine, theirs) -> None:
+    """Radosgw goes on once our watches have run out; back again, we serve nothing that we remember from before, and watch anew."""
     mine.list_objects_v2(Bucket="bucket")  # the bucket is in our memory
     assert ours.process is not None
     ours.process.send_signal(signal.SIGSTOP)
+    killed.kill()
     started = time.monotonic()
     try:
         try:
@@ -83,6 +96,9 @@ def _hangs(ours: Ours, mine, theirs) -> None:
         if found == "NoSuchBucket":
             break
         assert time.monotonic() < deadline, f"still {found or 'served'}"
+        time.sleep(0.1)
+    while any(f"watching notify.{number} again" not in ours.log.read_text() for number in range(8)):
+        assert time.monotonic() < deadline, "not all is watched again"
         time.sleep(0.1)
     mine.create_bucket(Bucket="again")
     theirs.put_object(Bucket="again", Key="k", Body=b"1")
