@@ -134,7 +134,7 @@ OPS += _unsupported("object", """
     DeleteObjectAnnotation=annotation""")
 OPS.append(Op("RenameObject", "PUT", "object", ("renameObject",)))
 OPS.append(Op("AppendObject", "PUT", "object", ("append",)))  # radosgw's own
-OPS += [Op("CORS preflight", "OPTIONS", scope) for scope in ("bucket", "object")]
+OPS += [Op("CORS preflight", "OPTIONS", scope, header="origin") for scope in ("bucket", "object")]
 
 # the most specific row first: more query keys, then a header
 _ROWS: dict[tuple[str, str], list[Op]] = {}
@@ -148,7 +148,7 @@ _RESOURCES = {scope: _KEYS.intersection(key for op in OPS if op.scope == scope f
 
 
 def find(method: str, scope: str, query: dict[str, str], headers: dict[str, str]) -> Op:
-    """The operation that a request names. S3Error MethodNotAllowed if there is none."""
+    """The operation that a request names. S3Error MethodNotAllowed if there is none, BadRequest for a preflight that does not say from where."""
     if method == "PUT" and scope == "object" and ("uploadId" in query) != ("partNumber" in query):
         raise S3Error("InvalidArgument", "A part needs both an upload and a number.")  # else it would replace the object
     rows = _PLAIN_ROWS if _KEYS.isdisjoint(query) else _ROWS
@@ -157,4 +157,6 @@ def find(method: str, scope: str, query: dict[str, str], headers: dict[str, str]
             if rows is not _PLAIN_ROWS and method != "HEAD" and not _RESOURCES[scope].isdisjoint(query.keys() - set(op.keys)):
                 break  # DELETE of a bucket's ?acl is not DELETE of the bucket
             return op
+    if method == "OPTIONS" and "origin" not in headers:
+        raise S3Error("BadRequest", "Insufficient information. Origin request header needed.")
     raise S3Error("MethodNotAllowed")

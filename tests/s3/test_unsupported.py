@@ -58,6 +58,8 @@ async def test_a_preflight_is_not_taken_for_a_forged_request(s3):
     url = s3.client.generate_presigned_url("get_object", Params={"Bucket": s3.bucket, "Key": "k"})
     reply = await ask(s3, "OPTIONS", url.removeprefix(s3.endpoint), {"Origin": "http://a", "Access-Control-Request-Method": "GET"}, sign=False)
     assert (reply.status, reply.code) == (501, "NotImplemented")
+    reply = await ask(s3, "OPTIONS", url.removeprefix(s3.endpoint), sign=False)
+    assert (reply.status, reply.code) == (400, "BadRequest")
 
 
 async def test_what_appends_replaces_nothing(s3):
