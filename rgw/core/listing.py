@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,8 @@ from rgw.formats.listed import ListedEntry
 from rgw.formats.names import bucket_shard, index_name
 from rgw.store import classes
 from rgw.store.classcall import ClassCall
-from rgw.store.errors import ClassError, NotFound
-from rgw.store.interface import ReadOp
+from rgw.store.errors import ClassError, NotFound, StoreError
+from rgw.store.interface import IoCtx
 
 if TYPE_CHECKING:
     from rgw.core.buckets import Bucket
@@ -46,17 +46,17 @@ class Listing:
 
 
 class _Shard:
-    """The visible entries of one shard, in order, fetched page by page.
+    """The visible entries of one shard, in order, fetched page by page (``_fill``).
 
     With ``hide_namespaces`` the entries have the objects' keys as names; what is asked of the shard goes by the names in the index.
     """
 
-    def __init__(self, gateway: Gateway, bucket: Bucket, oid: str, call: ClassCall, *, hide_namespaces: bool) -> None:
+    def __init__(self, gateway: Gateway, bucket: Bucket, ioctx: IoCtx, oid: str, call: ClassCall, *, hide_namespaces: bool) -> None:
         self._gateway = gateway
         self._bucket = bucket
-        self._ioctx = bucket.index.ioctx
-        self._oid = oid
-        self._call = call
+        self.ioctx = ioctx
+        self.oid = oid
+        self.call = call  # what is asked next
         self._hide = hide_namespaces
         self._least = gateway.options.rgw_list_bucket_min_readahead
         self._whole = True  # pages come about as large as they are asked for
@@ -65,80 +65,76 @@ class _Shard:
 
     @property
     def _request(self) -> cls_rgw.ListOp:
-        """What is asked next."""
-        return self._call.request  # type: ignore[no-any-return]
+        return self.call.request  # type: ignore[no-any-return]
 
     def _ask(self, **changes: Any) -> None:
-        self._call = classes.BUCKET_LIST(replace(self._request, **changes))
+        self.call = classes.BUCKET_LIST(replace(self._request, **changes))
 
-    async def fill(self, least: int = 1) -> None:
-        """Fetches a page if fewer than ``least`` entries are left; and more until there is a next entry, if there is any."""
-        if len(self.page) < least and self.more:
-            if self._whole and least > 1:
-                count = _enough(least - len(self.page), self._least)
-                if count != self._request.num_entries:
-                    self._ask(num_entries=count)
-            await self._fetch()
-        while not self.page and self.more:
-            await self._fetch()
+    def ask_for(self, least: int) -> None:
+        """Asks for what is missing to so many entries, where that helps."""
+        if self._whole and least > 1:
+            count = _enough(least - len(self.page), self._least)
+            if count != self._request.num_entries:
+                self._ask(num_entries=count)
 
-    async def _fetch(self) -> None:
-        call = self._call
-        for _ in range(_RETRIES):
-            try:
-                reply = (await self._ioctx.read(self._oid, ReadOp().call(call))).reply
-                break
-            except ClassError as error:
-                if error.code != _EFBIG or call.request.num_entries >= 64 * _PAGE:
-                    raise
-                call = classes.BUCKET_LIST(replace(call.request, num_entries=call.request.num_entries * 4))
-        else:
-            raise S3Error("ServiceUnavailable")
+    def take_in(self, request: cls_rgw.ListOp, reply: cls_rgw.ListRet) -> Coroutine[Any, Any, None] | None:
+        """Adds what the class answered to a request. Returns what must be waited for where some of it has to be looked at more closely."""
         self.more = reply.truncated
-        start = reply.marker if reply.truncated else None
         rows = list(reply.dir.entries.values())
         size = min(max(self._request.num_entries, 8) * 2, _PAGE)
-        if 2 * len(rows) < call.request.num_entries:
+        if 2 * len(rows) < request.num_entries:
             self._whole = False
-            if call.request.delimiter and rows:  # to find a prefix, the class reads as many entries as are asked for, though one would do
+            if request.delimiter and rows:  # to find a prefix, the class reads as many entries as are asked for, though one would do
                 size = self._least
-        if call.request.list_versions:
+        if not _to_be_shown(rows):
+            return self._look_closely(rows, reply, size)
+        self._go_on(reply.marker if reply.truncated else None, rows, rows, size)
+        self.page += rows
+        return None
+
+    async def _look_closely(self, rows: list[ListedEntry], reply: cls_rgw.ListRet, size: int) -> None:
+        """Adds the visible ones of ``rows`` as they should be."""
+        start = reply.marker if reply.truncated else None
+        if self._request.list_versions:
             if start is not None:
                 start = self._before_nulls(rows, start)
             if any(is_null(entry) for entry in rows):
-                rows = await less_misplaced(self._bucket, self._oid, dict(zip(reply.dir.entries, rows, strict=False)))
-        page = rows
+                rows = await less_misplaced(self._bucket, self.oid, dict(zip(reply.dir.entries, rows, strict=False)))
         doubtful = noted = False
-        if not _to_be_shown(rows):
-            page = []
-            for entry in rows:
-                name = entry.name
-                if is_doubtful(entry):
-                    doubtful = True
-                elif not entry.exists and not entry.flags & (FLAG_COMMON_PREFIX | FLAG_DELETE_MARKER):
+        page = []
+        for entry in rows:
+            name = entry.name
+            if is_doubtful(entry):
+                doubtful = True
+            elif not entry.exists and not entry.flags & (FLAG_COMMON_PREFIX | FLAG_DELETE_MARKER):
+                continue
+            elif entry.pending and null_notes.is_noted(entry):
+                noted = True
+            if self._hide and name.startswith("_"):
+                if not name.startswith("__"):
+                    # a namespace (uploads in progress): go on behind all of them, they lie around the escaped names "__..."
+                    behind = "_^" + _LAST if name[1:2] < "_" else "_" + _LAST
+                    if start is not None and start.name < behind:
+                        start = ClsObjKey(name=behind, instance="")
                     continue
-                elif entry.pending and null_notes.is_noted(entry):
-                    noted = True
-                if self._hide and name.startswith("_"):
-                    if not name.startswith("__"):
-                        # a namespace (uploads in progress): go on behind all of them, they lie around the escaped names "__..."
-                        behind = "_^" + _LAST if name[1:2] < "_" else "_" + _LAST
-                        if start is not None and start.name < behind:
-                            start = ClsObjKey(name=behind, instance="")
-                        continue
-                    entry = entry._replace(name=name[1:])
-                page.append(entry)
-        if start is not None:
-            if rows and rows[-1].flags & FLAG_COMMON_PREFIX and start.name == rows[-1].name:
-                start = ClsObjKey(name=start.name + _LAST, instance="")  # else the same prefix would come again
-            if start == self._request.start_obj and not page and self._request.num_entries >= _PAGE:
-                self.more = False  # a marker that does not move would never end
-            self._ask(start_obj=start, num_entries=size)
+                entry = entry._replace(name=name[1:])
+            page.append(entry)
+        self._go_on(start, rows, page, size)
         if doubtful:
             page = await self._settled(page, reply.dir.header)
         if noted:
             page = await self._without_notes(page, reply.dir.header)
         self.page += page
+
+    def _go_on(self, start: ClsObjKey | None, rows: list[ListedEntry], page: list[ListedEntry], size: int) -> None:
+        """Asks for ``size`` more entries behind ``start``, if there is anything."""
+        if start is None:
+            return
+        if rows and rows[-1].flags & FLAG_COMMON_PREFIX and start.name == rows[-1].name:
+            start = ClsObjKey(name=start.name + _LAST, instance="")  # else the same prefix would come again
+        if start == self._request.start_obj and not page and self._request.num_entries >= _PAGE:
+            self.more = False  # a marker that does not move would never end
+        self._ask(start_obj=start, num_entries=size)
 
     def _before_nulls(self, rows: list[ListedEntry], start: ClsObjKey) -> ClsObjKey:
         """Takes null versions off the end, for they have no id to go on behind: the class would begin again with the newest of the key.
@@ -252,14 +248,14 @@ class Listings:
         self, bucket: Bucket, prefix: str, delimiter: str, marker: str, version: str | None, wanted: int, *, hide: bool,
     ) -> list[_Shard]:
         """Streams of all shards, for index names. Each is asked for its share of ``wanted``, and some more against chance."""
-        oids = bucket.index.shards()
+        ioctx, oids = bucket.index.ioctx, bucket.index.shards()
         count = _enough(wanted / len(oids), self._gateway.options.rgw_list_bucket_min_readahead)
         request = cls_rgw.ListOp(
             num_entries=count, filter_prefix=prefix, start_obj=ClsObjKey(name=marker, instance=version or ""),
             list_versions=version is not None, delimiter=delimiter,
         )
         call = classes.BUCKET_LIST(request).constant()
-        return [_Shard(self._gateway, bucket, oid, call, hide_namespaces=hide) for oid in oids]
+        return [_Shard(self._gateway, bucket, ioctx, oid, call, hide_namespaces=hide) for oid in oids]
 
     async def _ordered(self, bucket: Bucket, prefix: str, delimiter: str, marker: str, version: str | None, max_keys: int) -> Listing:
         result = Listing()
@@ -329,7 +325,7 @@ class Listings:
             if number == first and marker:
                 shards[number] = self._shards(bucket, _escape(prefix), "", _escape(marker), None, max_keys, hide=True)[number]
             shard, room = shards[number], max_keys - len(result.entries)
-            await shard.fill()
+            await _fill([shard])
             while shard.page:
                 batch = shard.take(None)
                 result.entries += batch[:room]
@@ -337,12 +333,48 @@ class Listings:
                     result.truncated = True
                     break
                 room -= len(batch)
-                await shard.fill()
+                await _fill([shard])
             if result.truncated:
                 break
         if result.entries:
             result.next_marker = result.entries[-1].name
         return result
+
+
+async def _fill(shards: list[_Shard], least: int = 1) -> None:
+    """Fetches a page of each shard that has fewer than ``least`` entries left; and more until there is a next entry, if there is any."""
+    short = [shard for shard in shards if len(shard.page) < least and shard.more]
+    for shard in short:
+        shard.ask_for(least)
+    while short:
+        await _fetch(short)
+        short = [shard for shard in short if not shard.page and shard.more]
+
+
+async def _fetch(shards: list[_Shard]) -> None:
+    """Fetches a page of each shard."""
+    asked = [(shard, shard.call) for shard in shards]
+    for _ in range(_RETRIES):
+        replies = await shards[0].ioctx.call_each([(shard.oid, call) for shard, call in asked])
+        again: list[tuple[_Shard, ClassCall]] = []
+        waits = []
+        for reply in replies:
+            if isinstance(reply, StoreError) and not (isinstance(reply, ClassError) and reply.code == _EFBIG):
+                raise reply
+        for (shard, call), reply in zip(asked, replies, strict=True):
+            request = call.request
+            if not isinstance(reply, StoreError):
+                waits.append(shard.take_in(request, reply))
+            elif request.num_entries >= 64 * _PAGE:
+                raise reply
+            else:
+                again.append((shard, classes.BUCKET_LIST(replace(request, num_entries=request.num_entries * 4))))
+        if any(waits):
+            await asyncio.gather(*filter(None, waits))
+        if not again:
+            return
+        asked = again
+    raise S3Error("ServiceUnavailable")
 
 
 async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry]:
@@ -351,7 +383,7 @@ async def _next_batch(shards: list[_Shard], wanted: int = 1) -> list[ListedEntry
     Shards that hold less than their share of ``wanted`` are read together.
     """
     least = max(wanted // len(shards), 1)
-    await asyncio.gather(*[shard.fill(least) for shard in shards if len(shard.page) < least and shard.more])
+    await _fill(shards, least)
     # What lies behind the end of a page that is not the shard's last must wait for the next one.
     last = min((shard.page[-1].name for shard in shards if shard.more), default=None)
     batch: list[ListedEntry] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -262,6 +262,12 @@ class IoCtx(ABC):
     @abstractmethod
     async def read(self, oid: str, op: ReadOp, locator: str = "") -> ReadResult:
         """Runs ``op``. Raises NotFound if the object does not exist."""
+
+    @abstractmethod
+    async def call_each(self, calls: Sequence[tuple[str, ClassCall]]) -> list[Any]:
+        """Runs class calls that read, each on an object, side by side: a reply or a StoreError for each. Replies are decoded one after the
+        other when the last one is there: thousands of entries of many requests at a time would push one another out of the caches.
+        """
 
     async def remove_gradually(self, oid: str) -> None:
         """Removes an object whose omap may be large, a thousand entries at a time: an OSD does nothing else for the objects beside it while

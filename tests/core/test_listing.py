@@ -6,7 +6,7 @@ from rgw.core.options import Options
 from rgw.errors import S3Error
 from rgw.formats.index import DirEntry, DirEntryMeta
 from rgw.store import classes
-from rgw.store.interface import StepKind, WriteOp
+from rgw.store.interface import WriteOp
 from tests.core.helpers import put
 
 AWKWARD = ["_x", "__y", "_multipart_z", "a", "a/1", "a/2", "a/b/3", "a0", "A", "b+c", "ä", "\U0001f600", "zz/zz", "~"]
@@ -137,13 +137,13 @@ async def fill(bucket, keys):
 def asked(sharded, monkeypatch):
     """How many entries each list call of a shard asked for."""
     kind = type(sharded[1].index.ioctx)
-    read, found = kind.read, []
+    call_each, found = kind.call_each, []
 
-    async def counting(self, oid, op, locator=""):
-        found.extend(args[0].request.num_entries for step, args in op.steps if step is StepKind.CALL and args[0].method is classes.BUCKET_LIST)
-        return await read(self, oid, op, locator)
+    async def counting(self, calls):
+        found.extend(call.request.num_entries for _, call in calls if call.method is classes.BUCKET_LIST)
+        return await call_each(self, calls)
 
-    monkeypatch.setattr(kind, "read", counting)
+    monkeypatch.setattr(kind, "call_each", counting)
     return found
 
 

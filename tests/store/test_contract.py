@@ -8,7 +8,10 @@ import time
 
 import pytest
 
-from rgw.store.errors import Cancelled, Exists, NotFound
+from rgw.formats import cls_rgw
+from rgw.formats.index import DirEntry
+from rgw.store import classes
+from rgw.store.errors import Cancelled, Exists, NotFound, StoreError
 from rgw.store.interface import ALL_NAMESPACES, ReadOp, WriteOp
 
 
@@ -286,6 +289,19 @@ async def test_listing_many(pool):
         await asyncio.gather(*(pool.write(f"object {n}", WriteOp().create()) for n in range(start, start + 300)))
     listed = [o.name async for o in pool.list_objects()]
     assert len(listed) == len(names) and set(listed) == names
+
+
+async def test_class_calls_side_by_side(pool):
+    """Replies and refusals in the order of the calls; one that fails leaves the others."""
+    for name in ("a", "b", "c"):
+        entry = DirEntry(name=name, exists=True).encode()
+        await pool.write(name, WriteOp().call(classes.BUCKET_INIT_INDEX()).omap_set({name.encode(): entry}))
+    call = classes.BUCKET_LIST(cls_rgw.ListOp(num_entries=10))
+    first, nothing, second, refused, third, wrong = await pool.call_each(
+        [("c", call), ("nothing", call), ("a", call.method(call.request)), ("x" * 5000, call), ("b", call), ("a", classes.BI_GET(cls_rgw.BiGetOp()))])
+    assert [list(reply.dir.entries) for reply in (first, second, third)] == [["c"], ["a"], ["b"]]
+    assert isinstance(nothing, NotFound) and isinstance(refused, StoreError) and isinstance(wrong, StoreError)
+    assert await pool.call_each([]) == []
 
 
 async def test_pools(cluster, pool):

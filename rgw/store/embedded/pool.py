@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import lmdb
 
+from rgw.store.classcall import ClassCall
 from rgw.store.embedded import steps
 from rgw.store.embedded.database import Database, translate
 from rgw.store.embedded.files import DataFiles, read_at
@@ -113,6 +114,15 @@ class EmbeddedIoCtx(IoCtx):
                 continue  # the object was replaced and its old data freed between the two looks
             return result
         raise Unavailable(f"{oid!r} changes too fast, or its data file is lost")
+
+    async def call_each(self, calls: Sequence[tuple[str, ClassCall]]) -> list[Any]:
+        found: list[Any] = []
+        for oid, call in calls:
+            try:
+                found.append((await self.read(oid, ReadOp().call(call))).reply)
+            except StoreError as error:
+                found.append(error)
+        return found
 
     def _read(self, key: bytes, name: bytes, op: ReadOp) -> tuple[ReadResult, list[bytes | Extent] | None]:
         # In the loop's thread: a look at a record costs some 10 us, its way to a thread and back five times that and the interpreter's lock

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from rgw.store.errors import NotFound, Unavailable
+from rgw.store.classcall import ClassCall
+from rgw.store.errors import NotFound, StoreError, Unavailable
 from rgw.store.interface import IoCtx, ObjectName, ReadOp, ReadResult, Watch, WriteOp, WriteResult
 from rgw.store.librados import steps
 from rgw.store.librados.binding import check, ffi, lib, text
@@ -97,6 +99,28 @@ class RadosIoCtx(IoCtx):
             lib.rb_op_free(c)
             raise
         return await self._queue.expect(self.client, c, lambda done: steps.result(done, op.steps, room), oid)
+
+    async def call_each(self, calls: Sequence[tuple[str, ClassCall]]) -> list[Any]:
+        replies = await asyncio.gather(*[self._call(oid, call) for oid, call in calls], return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException) and not isinstance(reply, StoreError):
+                raise reply
+        return [call.decode_reply(reply) if isinstance(reply, bytes) else reply for (_, call), reply in zip(calls, replies, strict=True)]
+
+    def _call(self, oid: str, call: ClassCall) -> asyncio.Future[bytes]:
+        """Sends a class call that reads; a future of its reply as it comes."""
+        c = lib.rb_op_new(self._queue.c, 0, 1, 0)
+        try:
+            steps.build(c, ReadOp().call(call).steps)
+            self._submit(oid, "", c, 0, 0)
+        except BaseException as error:
+            lib.rb_op_free(c)
+            if not isinstance(error, StoreError):
+                raise
+            failed = self._queue.loop.create_future()
+            failed.set_exception(error)
+            return failed
+        return self._queue.expect(self.client, c, lambda done: steps.output(done.steps[0]), oid)
 
     async def list_objects(self) -> AsyncIterator[ObjectName]:
         """Asks librados in a thread, a batch at a time."""

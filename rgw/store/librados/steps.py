@@ -166,6 +166,11 @@ def pairs(step: Any) -> list[tuple[bytes, bytes]]:
     return found
 
 
+def output(step: Any) -> bytes:
+    """What a step put out, copied."""
+    return ffi.buffer(step.out, step.out_len)[:] if step.out_len else b""
+
+
 def result(op: Any, steps: list[Step], room: int = FIRST_ROOM) -> ReadResult:
     """What a finished read found. ReadAgain if a read to the end did not fit."""
     out = ReadResult(version=op.version)
@@ -181,11 +186,11 @@ def result(op: Any, steps: list[Step], room: int = FIRST_ROOM) -> ReadResult:
             out.data = ffi.buffer(step.out, step.out_len)[:]
         elif kind is CALL:
             call: ClassCall = args[0]
-            out.replies.append(call.decode_reply(ffi.buffer(step.out, step.out_len)[:] if step.out_len else b""))
+            out.replies.append(call.decode_reply(output(step)))
         elif kind is StepKind.OMAP_GET:
             out.omap = _page(step, args)
         elif kind is StepKind.OMAP_GET_HEADER:
-            out.omap_header = ffi.buffer(step.out, step.out_len)[:] if step.out_len else b""
+            out.omap_header = output(step)
         elif kind is StepKind.OMAP_GET_KEYS:
             out.omap = OmapPage(dict(pairs(step)), False)
     return out
