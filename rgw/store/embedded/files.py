@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rgw.store.embedded.layout import Extent
 from rgw.store.errors import NoSpace, Unavailable
 
 
@@ -52,9 +53,19 @@ class DataFiles:
             raise Unavailable(f"cannot write a data file: {error}") from error
         return file_id
 
-    def open(self, file_id: int) -> int:
-        """A descriptor to read from; FileNotFoundError if the file was freed meanwhile."""
-        return os.open(self.path(file_id), os.O_RDONLY | os.O_CLOEXEC)
+    def join(self, pieces: Iterable[bytes | Extent]) -> bytes:
+        """The bytes of all pieces, those in files read from there; FileNotFoundError if one was freed meanwhile."""
+        parts: list[bytes] = []
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                parts.append(piece)
+                continue
+            fd = os.open(self.path(piece.source), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                parts.append(_read_at(fd, piece.length, piece.source_offset))
+            finally:
+                os.close(fd)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def unlink(self, file_id: int) -> None:
         try:
@@ -71,7 +82,7 @@ class DataFiles:
                     yield int(entry.name, 16)
 
 
-def read_at(fd: int, length: int, offset: int) -> bytes:
+def _read_at(fd: int, length: int, offset: int) -> bytes:
     data = os.pread(fd, length, offset)
     if len(data) == length:
         return data

@@ -6,14 +6,13 @@ nothing behind, though it shares its transaction with others.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
 from rgw.store.embedded import omap
-from rgw.store.embedded.files import DataFiles, read_at
+from rgw.store.embedded.files import DataFiles
 from rgw.store.embedded.layout import INLINE_MAX, Extent, PoolRecord, Record
 from rgw.store.errors import InvalidArgument, NotFound
 
@@ -192,17 +191,7 @@ class ObjectTxn:
     # -- bytes ------------------------------------------------------------------------------------------------------------------
 
     def read(self, offset: int, length: int) -> bytes:
-        parts: list[bytes] = []
-        for piece in self.pieces(offset, length):
-            if isinstance(piece, bytes):
-                parts.append(piece)
-            else:
-                fd = self._session.files.open(piece.source)
-                try:
-                    parts.append(read_at(fd, piece.length, piece.source_offset))
-                finally:
-                    os.close(fd)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._session.files.join(self.pieces(offset, length))
 
     def at_hand(self, offset: int, length: int) -> bytes | None:
         """As ``read``, if the object's bytes are in its record; None if they lie elsewhere."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import lmdb
 from rgw.store.classcall import ClassCall
 from rgw.store.embedded import steps
 from rgw.store.embedded.database import Database, translate
-from rgw.store.embedded.files import DataFiles, read_at
+from rgw.store.embedded.files import DataFiles
 from rgw.store.embedded.layout import INLINE_MAX, Extent, Record, namespace_prefix, object_key, raw, text
 from rgw.store.embedded.objecttxn import FileData, ObjectTxn
 from rgw.store.embedded.watch import EmbeddedWatch
@@ -109,7 +108,7 @@ class EmbeddedIoCtx(IoCtx):
                 return result
             loop = asyncio.get_running_loop()
             try:
-                result.data = await loop.run_in_executor(self._cluster.read_threads, self._read_pieces, pieces)
+                result.data = await loop.run_in_executor(self._cluster.read_threads, self._cluster.files.join, pieces)
             except FileNotFoundError:
                 continue  # the object was replaced and its old data freed between the two looks
             return result
@@ -135,19 +134,6 @@ class EmbeddedIoCtx(IoCtx):
                 return steps.run_read(obj, op.steps)
         except lmdb.Error as error:
             raise translate(error) from error
-
-    def _read_pieces(self, pieces: list[bytes | Extent]) -> bytes:
-        parts: list[bytes] = []
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                parts.append(piece)
-                continue
-            fd = self._cluster.files.open(piece.source)
-            try:
-                parts.append(read_at(fd, piece.length, piece.source_offset))
-            finally:
-                os.close(fd)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def list_objects(self) -> AsyncIterator[ObjectName]:  # type: ignore[override]
         self._cluster.check_open()
