@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -10,8 +12,8 @@ from email.utils import formatdate
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from rgw.auth.checksums import ALGORITHMS
-from rgw.core.state import PREFIX, text, with_nul
+from rgw.auth.checksums import ALGORITHMS, LENGTHS, decode_value
+from rgw.core.state import PREFIX, ObjectState, text, with_nul
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags
 from rgw.ops.request import Request
@@ -24,6 +26,8 @@ META = "x-amz-meta-"
 TAGGING = PREFIX + "x-amz-tagging"
 CHECKSUM = PREFIX + "x-amz-checksum-"
 _WORD = re.compile(r"=\?[^?\s]+\?[bqBQ]\?[^?]*\?=")
+PART_SUMS = PREFIX + "x-pyrgw-part-sums"  # the algorithm, NUL, the digests of an uploaded object's parts in their order
+_MOST_PART_SUMS = 16 << 10  # bytes: every read of the object's head reads them. 4,000 CRCs, or 500 SHA-256; those of more parts are not kept
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what no header can hold
 
 _MILLISECONDS = [f"{ms:03d}Z" for ms in range(1000)]
@@ -106,6 +110,22 @@ def tagging(req: Request) -> dict[str, bytes]:
 def checksum_attrs(values: dict[str, str], kind: str = "FULL_OBJECT") -> dict[str, bytes]:
     found = {CHECKSUM + name: with_nul(value) for name, value in values.items()}
     return found | {CHECKSUM + "type": with_nul(kind)} if found else found
+
+
+def part_sums_attrs(algorithm: str, values: Iterable[str]) -> dict[str, bytes]:
+    """What keeps the base64 checksums of an object's parts."""
+    packed = algorithm.encode() + b"\0" + b"".join([decode_value(algorithm, value) for value in values])
+    return {PART_SUMS: packed} if len(packed) <= _MOST_PART_SUMS else {}
+
+
+def part_sums(state: ObjectState) -> tuple[str, list[str]] | None:
+    """The algorithm and the base64 checksums of an object's parts, in the order of ``state.parts``; None where they are not kept."""
+    name, nul, packed = state.attrs.get(PART_SUMS, b"").partition(b"\0")
+    algorithm, count = name.decode("ascii", "replace"), len(state.parts or ())
+    if not nul or algorithm not in ALGORITHMS or len(packed) != count * LENGTHS[algorithm]:
+        return None
+    size = LENGTHS[algorithm]
+    return algorithm, [base64.b64encode(packed[at:at + size]).decode() for at in range(0, len(packed), size)]
 
 
 def checksum_headers(attrs: dict[str, bytes]) -> dict[str, str]:

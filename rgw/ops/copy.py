@@ -44,12 +44,16 @@ def _directive(req: Request, name: str) -> bool:
     return value == "REPLACE"
 
 
+def _of_checksum(name: str) -> bool:
+    return name.startswith(attrs.CHECKSUM) or name == attrs.PART_SUMS
+
+
 async def _checksums(req: Request, src: ObjectState) -> dict[str, bytes]:
     """The attributes of the copy's checksum: the source's, or one of the algorithm that x-amz-checksum-algorithm names and no other.
 
     The source is read for it, unless it has that of its whole content. S3Error InvalidRequest, OperationAborted (the source changed).
     """
-    held = {name: value for name, value in src.attrs.items() if name.startswith(attrs.CHECKSUM)}
+    held = {name: value for name, value in src.attrs.items() if _of_checksum(name)}
     if "x-amz-checksum-algorithm" not in req.headers:
         return held
     algorithm = checksums.algorithm_name(req.headers["x-amz-checksum-algorithm"])
@@ -93,7 +97,7 @@ async def copy_object(req: Request) -> Result:
             values[attrs.TAGGING] = tags
         values[ACL] = extra[ACL]
     elif "x-amz-checksum-algorithm" in req.headers:
-        values = {name: value for name, value in copied_attrs(src.attrs).items() if not name.startswith(attrs.CHECKSUM)} | sums
+        values = {name: value for name, value in copied_attrs(src.attrs).items() if not _of_checksum(name)} | sums
     async with req.gw.quotas.room(bucket, 0 if itself else src.size, 0 if itself else 1):
         state = await req.gw.objects.copy(
             src, bucket, req.key, owner=req.identity.user, attrs=values, conditions=conditions(req), extra=extra,

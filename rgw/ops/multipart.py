@@ -202,7 +202,7 @@ async def complete(req: Request) -> Result:
         if claimed is not None and claimed.strip() not in (value, value.partition("-")[0]):
             checksums.decode_value(algorithm, claimed.partition("-")[0])  # InvalidRequest
             raise S3Error("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
-        return attrs.checksum_attrs({algorithm: value}, kind)
+        return attrs.checksum_attrs({algorithm: value}, kind) | attrs.part_sums_attrs(algorithm, (p.checksums[algorithm] for p in parts))
 
     async def work() -> tuple[str, Any]:
         async with req.gw.quotas.room(req.the_bucket, 0, 0):  # the parts are counted already

@@ -36,10 +36,14 @@ async def get(req: Request) -> Result:
 
 
 def _parts(state: ObjectState, marker: int, most: int) -> list[tuple[str, Any]] | None:
-    """The parts behind number ``marker``, which tell no checksums: these are not kept. None for an object that was not uploaded in parts."""
+    """The parts behind number ``marker``. None for an object that was not uploaded in parts."""
     if not state.parts:
         return None
-    behind = [(number, size) for number, _, size in state.parts if number > marker]
+    sums = attrs.part_sums(state)
+    rows: list[list[tuple[str, Any]]] = [[("PartNumber", number), ("Size", size)] for number, _, size in state.parts]
+    if sums is not None:
+        rows = [[*row, (f"Checksum{sums[0].upper()}", value)] for row, value in zip(rows, sums[1], strict=True)]
+    behind = [row for row in rows if row[0][1] > marker]
     page = behind[:most]
-    return [("PartsCount", len(state.parts)), ("PartNumberMarker", marker), ("NextPartNumberMarker", page[-1][0] if page else 0), ("MaxParts", most),
-            ("IsTruncated", len(behind) > len(page)), *(("Part", [("PartNumber", number), ("Size", size)]) for number, size in page)]
+    return [("PartsCount", len(rows)), ("PartNumberMarker", marker), ("NextPartNumberMarker", page[-1][0][1] if page else 0), ("MaxParts", most),
+            ("IsTruncated", len(behind) > len(page)), *(("Part", row) for row in page)]

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from rgw.core.conditions import Conditions
 from rgw.core.objects import ObjectState
+from rgw.core.state import text
 from rgw.errors import S3Error
 from rgw.ops import access, attrs, encryption, lifecycle, versioning
 from rgw.ops.request import Request, Result
@@ -80,6 +81,7 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
                 raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
             headers[name.title()] = "".join(c for c in value if c >= " " and c != "\x7f")
     offset, length, status = 0, state.size, 200
+    place: int | None = None  # of the part that is asked for, among all
     if req.query.get("partNumber"):
         if "range" in req.headers:
             raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter.")
@@ -87,12 +89,11 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
         parts = state.parts or [(1, 0, state.size)]
         if state.parts:
             headers["x-amz-mp-parts-count"] = str(len(parts))
-        for each, start, size in parts:
-            if each == number:
-                offset, length, status = start, size, 206
-                break
-        else:
+        place = next((i for i, part in enumerate(parts) if part[0] == number), None)
+        if place is None:
             raise S3Error("InvalidPartNumber", PartNumberRequested=str(number), ActualPartCount=str(len(parts)))
+        _, offset, length = parts[place]
+        status = 206
     else:
         if_range = req.headers.get("if-range")
         part = parse_range(req.headers.get("range"), state.size) if if_range in (None, f'"{state.etag}"') else None
@@ -101,8 +102,11 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
     headers |= encryption.unlock(req, state)
     if status == 206 and length:
         headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{state.size}"
-    if req.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" and status == 200:
-        headers |= attrs.checksum_headers(state.attrs)
+    if req.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+        if status == 200:
+            headers |= attrs.checksum_headers(state.attrs)
+        elif place is not None and (sums := attrs.part_sums(state)) is not None:
+            headers |= {f"x-amz-checksum-{sums[0]}": sums[1][place], "x-amz-checksum-type": text(state.attrs.get(attrs.CHECKSUM + "type"))}
     return Result(status, headers, length=length), offset
 
 

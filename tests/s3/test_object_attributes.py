@@ -1,11 +1,13 @@
 """GetObjectAttributes tells what HeadObject and the uploads told."""
 
+import asyncio
 import base64
 import hashlib
 import secrets
 
 import pytest
 
+from rgw.ops import attrs
 from tests.s3.test_multipart import code, complete, part, start
 from tests.s3.wire import ask, path
 
@@ -45,6 +47,29 @@ async def test_parts_by_pages(s3):
     assert page["Parts"] == rows[:2] and page["IsTruncated"] and page["NextPartNumberMarker"] == 5
     page = (await attributes(s3, "m", MaxParts=2, PartNumberMarker=5))["ObjectParts"]
     assert page["Parts"] == rows[2:] and not page["IsTruncated"] and page["TotalPartsCount"] == 3
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [("SHA256", "COMPOSITE"), ("CRC32", "FULL_OBJECT")])
+async def test_checksums_of_parts(s3, algorithm, kind):
+    """Told of each part, and with it when it is read (which boto3 verifies); a copy tells them too."""
+    upload, name = await start(s3, ChecksumAlgorithm=algorithm, ChecksumType=kind), f"Checksum{algorithm}"
+    pieces = [b"a" * (5 << 20), b"end"]
+    done = [await part(s3, upload, number, data, ChecksumAlgorithm=algorithm) for number, data in enumerate(pieces, 1)]
+    await complete(s3, upload, [{"PartNumber": number, "ETag": made["ETag"], name: made[name]} for number, made in enumerate(done, 1)])
+    for _ in ("made", "copied onto itself"):
+        told = (await attributes(s3, "m"))["ObjectParts"]["Parts"]
+        assert [row[name] for row in told] == [made[name] for made in done]
+        for number, data in enumerate(pieces, 1):
+            got = await s3.run("get_object", Bucket=s3.bucket, Key="m", PartNumber=number, ChecksumMode="ENABLED")
+            assert (got[name], got["ChecksumType"]) == (done[number - 1][name], kind) and await asyncio.to_thread(got["Body"].read) == data
+        await s3.run("copy_object", Bucket=s3.bucket, Key="m", CopySource=f"{s3.bucket}/m", MetadataDirective="REPLACE")
+    await s3.run("copy_object", Bucket=s3.bucket, Key="c", CopySource=f"{s3.bucket}/m", ChecksumAlgorithm="CRC32C")
+    assert name not in (await attributes(s3, "c"))["ObjectParts"]["Parts"][0]
+
+
+def test_checksums_of_too_many_parts_are_not_kept():
+    value = base64.b64encode(bytes(32)).decode()
+    assert len(attrs.part_sums_attrs("sha256", [value] * 511)) == 1 and not attrs.part_sums_attrs("sha256", [value] * 512)
 
 
 @pytest.mark.parametrize(("headers", "answer"), [
