@@ -21,6 +21,9 @@ class PayloadKind(StrEnum):
     STREAMING_UNSIGNED_TRAILER = "streaming-unsigned-trailer"
 
 
+_WHOLE = (PayloadKind.UNSIGNED, PayloadKind.SIGNED_SHA256)
+
+
 class PayloadPlan(NamedTuple):
     """How the body is encoded and verified.
 
@@ -41,7 +44,7 @@ class PayloadPlan(NamedTuple):
     @property
     def chunked(self) -> bool:
         """The body is aws-chunked and goes through a ChunkedDecoder."""
-        return self.kind not in (PayloadKind.UNSIGNED, PayloadKind.SIGNED_SHA256)
+        return self.kind not in _WHOLE
 
 
 class Identity(NamedTuple):

@@ -11,6 +11,7 @@ from .identity import PayloadKind, PayloadPlan
 from .secret import Secret
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+PLAIN = PayloadPlan()  # of a body that is sent as it is, and not signed
 _HEX64 = re.compile(r"[0-9a-fA-F]{64}")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _STREAMING = {
@@ -43,7 +44,7 @@ def payload_plan(
         if not signing_key and "aws-chunked" in headers.get("content-encoding", "") and "x-amz-trailer" in headers:
             content_sha256 = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"  # anonymous clients leave x-amz-content-sha256 out
         else:
-            return PayloadPlan()
+            return PLAIN
     kind = _STREAMING.get(content_sha256)
     if kind is None:
         if not _HEX64.fullmatch(content_sha256):

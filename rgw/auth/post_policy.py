@@ -70,7 +70,7 @@ async def identify(fields: Mapping[str, str], lookup: Callable[[str], Awaitable[
         raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access_key)
     secret = key.key.encode("utf-8", "surrogateescape")
     if needed is _V4:
-        ours = sigv4.sign(sigv4.KEYS.get(access_key, secret, date, region, service), policy)
+        ours = sigv4.KEYS.get(access_key, secret, date, region, service).sign(policy)
     else:
         ours = sigv2.sign(secret, policy)
     if not hmac.compare_digest(octets(ours), octets(given)):

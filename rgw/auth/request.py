@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from rgw.errors import S3Error
@@ -14,28 +14,36 @@ _PORT = re.compile(r":\d+$")
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class RequestView:
     """``raw_path`` and ``raw_query`` as they came on the wire (still percent-encoded, no ``?``); header names in lower case,
-    values decoded as UTF-8 with surrogateescape."""
+    values decoded as UTF-8 with surrogateescape. ``header_map``: headers by name; the values of one sent several times are joined by
+    commas, as signatures want it."""
 
     method: str
     raw_path: str
     raw_query: str
     headers: list[tuple[str, str]]
+    header_map: dict[str, str] = field(init=False, repr=False)
+    _parameters: dict[str, str] | None = field(default=None, init=False, repr=False)
 
-    @cached_property
-    def header_map(self) -> dict[str, str]:
-        """Headers by name; the values of one sent several times are joined by commas, as signatures want it."""
-        found: dict[str, str] = {}
-        for name, value in self.headers:
-            found[name] = f"{found[name]},{value}" if name in found else value
-        return found
+    def __post_init__(self) -> None:
+        found = dict(self.headers)
+        self.header_map = found if len(found) == len(self.headers) else _joined(self.headers)
 
-    @cached_property
+    @property
     def parameters(self) -> dict[str, str]:
         """The decoded query. S3Error InvalidURI."""
-        return parse_query(self.raw_query)
+        if self._parameters is None:
+            self._parameters = parse_query(self.raw_query)
+        return self._parameters
+
+
+def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers:
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
 
 
 @lru_cache(16)

@@ -12,13 +12,13 @@ from rgw.errors import S3Error
 
 from . import sigv4, times
 from .identity import PayloadPlan
-from .payload import UNSIGNED_PAYLOAD, payload_plan
+from .payload import PLAIN, UNSIGNED_PAYLOAD, payload_plan
 from .request import RequestView, octets, without_keys
-from .secret import Secret
 
 MAX_EXPIRES = 7 * 24 * 3600  # seconds
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"[0-9]{8}")
+_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-zA-Z]+")
 
 
@@ -98,37 +98,37 @@ def from_header(authorization: str, headers: Mapping[str, str], now: int, skew: 
 def from_query(parameters: Mapping[str, str], headers: Mapping[str, str], now: int, skew: int) -> Claim:
     """AuthorizationQueryParametersError; AccessDenied for a URL that expired or is not valid yet."""
     code = "AuthorizationQueryParametersError"
-    needed = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires")
-    if any([not parameters.get(name) for name in needed]):
+    given = [parameters.get(name) or "" for name in _IN_QUERY]
+    if not all(given):
         raise S3Error(code, "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, "
                       "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.")
-    if parameters["X-Amz-Algorithm"] != sigv4.ALGORITHM:
+    algorithm, who, signature, timestamp, names, text = given
+    if algorithm != sigv4.ALGORITHM:
         raise S3Error(code, 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
-    access_key, date, region, service = credential(parameters["X-Amz-Credential"], code)
-    signed = _signed_headers(parameters["X-Amz-SignedHeaders"], code)
-    _check_signature_form(parameters["X-Amz-Signature"], code)
-    timestamp = parameters["X-Amz-Date"]
+    access_key, date, region, service = credential(who, code)
+    signed = _signed_headers(names, code)
+    _check_signature_form(signature, code)
     moment = times.parse_basic(timestamp)
     if moment is None:
         raise S3Error(code, 'X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd\'T\'HHmmss\'Z\'"')
     if timestamp[:8] != date:
         raise S3Error(code, f"Invalid credential date \"{date}\". This date is not the same as X-Amz-Date: \"{timestamp[:8]}\".")
-    text = parameters["X-Amz-Expires"]
     if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 20:
         raise S3Error(code, "X-Amz-Expires should be a number")
     if text.startswith("-"):
         raise S3Error(code, "X-Amz-Expires must be non-negative")
-    if int(text) > MAX_EXPIRES:
+    lasts = int(text)
+    if lasts > MAX_EXPIRES:
         raise S3Error(code, "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than "
                       f"{MAX_EXPIRES} seconds")
-    ends = moment + int(text) * times.SECOND
+    ends = moment + lasts * times.SECOND
     if now > ends:
         raise S3Error("AccessDenied", "Request has expired", Expires=times.extended(ends), ServerTime=times.extended(now),
                       **{"X-Amz-Expires": text})
     if moment > now + skew * times.SECOND:
         raise S3Error("AccessDenied", "Request is not valid yet", ServerTime=times.extended(now), **{"X-Amz-Date": timestamp})
     content = headers.get("x-amz-content-sha256") or parameters.get("X-Amz-Content-Sha256") or UNSIGNED_PAYLOAD
-    return Claim(access_key, date, region, service, signed, parameters["X-Amz-Signature"], timestamp, True, content)
+    return Claim(access_key, date, region, service, signed, signature, timestamp, True, content)
 
 
 def _check_signed_headers(claim: Claim, headers: Mapping[str, str]) -> None:
@@ -144,21 +144,25 @@ def verify(claim: Claim, view: RequestView, headers: Mapping[str, str], secret: 
     """Checks the signature and plans the body's check. AccessDenied (headers not signed), SignatureDoesNotMatch."""
     _check_signed_headers(claim, headers)
     key = sigv4.KEYS.get(claim.access_key, secret, claim.date, claim.region, claim.service)
-    query = sigv4.canonical_query(view.raw_query, "X-Amz-Signature" if claim.presigned else "")
-    scope = claim.scope
-    path = view.raw_path or "/"
-    canonical = sigv4.canonical_request(view.method, path, query, headers, claim.signed_headers, claim.content_sha256)
-    text = sigv4.string_to_sign(claim.timestamp, scope, canonical)
-    ours = sigv4.sign(key, text)
-    if not hmac.compare_digest(ours, claim.signature):
-        again = sigv4.reencoded_path(path)
-        other = sigv4.canonical_request(view.method, again, query, headers, claim.signed_headers, claim.content_sha256)
-        matches = again != path and hmac.compare_digest(
-            sigv4.sign(key, sigv4.string_to_sign(claim.timestamp, scope, other)), claim.signature)
-        if not matches:
+    path, scope = view.raw_path or "/", claim.scope
+
+    def signed(path: str, query: str) -> tuple[str, str]:
+        """The canonical request of these, and its string to sign."""
+        canonical = sigv4.canonical_request(view.method, path, query, headers, claim.signed_headers, claim.content_sha256)
+        return canonical, sigv4.string_to_sign(claim.timestamp, scope, canonical)
+
+    # As they were sent, which they mostly were in canonical form; else as they should have been.
+    left_out = "X-Amz-Signature" if claim.presigned else ""
+    query = sigv4.sorted_query(view.raw_query, left_out)
+    if not hmac.compare_digest(key.sign(signed(path, query)[1]), claim.signature):
+        query = sigv4.canonical_query(view.raw_query, left_out)
+        canonical, text = signed(path, query)
+        if not any(hmac.compare_digest(key.sign(signed(each, query)[1]), claim.signature) for each in (path, sigv4.reencoded_path(path))):
             canonical = without_keys(canonical)
             raise S3Error(
                 "SignatureDoesNotMatch", AWSAccessKeyId=claim.access_key, StringToSign=text, SignatureProvided=claim.signature,
                 StringToSignBytes=octets(text).hex(" "), CanonicalRequest=canonical, CanonicalRequestBytes=octets(canonical).hex(" "))
+    if claim.content_sha256 == UNSIGNED_PAYLOAD:
+        return PLAIN
     return payload_plan(claim.content_sha256, headers, seed_signature=claim.signature, timestamp=claim.timestamp, scope=scope,
-                        signing_key=Secret(key))
+                        signing_key=key.secret)

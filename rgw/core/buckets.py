@@ -58,6 +58,7 @@ class Bucket:
     entry: SystemObject
     instance: SystemObject
     index_ioctx: IoCtx
+    head_ioctx: IoCtx | None = None  # once it was asked for (rgw.core.places)
     shard_states: dict[str, bytes] = field(default_factory=dict)  # what is believed of reshards of the index shards
 
     @property
@@ -218,7 +219,7 @@ class Buckets:
         if new.marker != bucket.marker:
             raise S3Error("NoSuchBucket", BucketName=bucket.name)
         bucket.info, bucket.attrs, bucket.version = new.info, new.attrs, new.version
-        bucket.entry, bucket.instance, bucket.index_ioctx = new.entry, new.instance, new.index_ioctx
+        bucket.entry, bucket.instance, bucket.index_ioctx, bucket.head_ioctx = new.entry, new.instance, new.index_ioctx, new.head_ioctx
 
     def new_id(self) -> str:
         """A bucket id that no other bucket or instance has."""

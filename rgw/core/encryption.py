@@ -93,7 +93,7 @@ def attributes(key: CustomerKey | None) -> dict[str, bytes]:
 
 def is_encrypted(attrs: dict[str, bytes]) -> bool:
     """Whether the bytes of the object or upload with these xattrs are stored encrypted, in whatever mode."""
-    return any([name.startswith(CRYPT_PREFIX) for name in attrs])  # a list costs less than a generator for so few
+    return CRYPT_PREFIX in "\0".join(attrs) and any(name.startswith(CRYPT_PREFIX) for name in attrs)  # the first question is the quick one
 
 
 def require_stripes(sizes: list[int]) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 Value = str | int | float | bool
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -136,7 +136,8 @@ class Options:
 
     def __init__(self, values: Mapping[str, Value] | None = None) -> None:
         """ValueError if a value does not parse."""
-        self._values: dict[str, Value] = {name: option.default for name, option in OPTIONS.items()}
+        self._values: dict[str, Value] = self.__dict__  # each an attribute, found sooner than by __getattr__
+        self._values |= {name: option.default for name, option in OPTIONS.items()}
         self.unknown: dict[str, str] = {}
         for raw, value in (values or {}).items():
             name = normalise(raw)
@@ -153,14 +154,11 @@ class Options:
         if not re.fullmatch(r"\d\d?:\d\d-\d\d?:\d\d", hours := str(self._values["rgw_lifecycle_work_time"]), re.ASCII):
             raise ValueError(f"rgw_lifecycle_work_time = {hours!r} is not HH:MM-HH:MM")
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["_values"][name]
-        except KeyError:
-            raise AttributeError(name) from None
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...
 
     def as_dict(self) -> dict[str, Value]:
-        return dict(self._values)
+        return {name: self._values[name] for name in OPTIONS}
 
     @classmethod
     def load(cls, path: str | Path | None, section: str = "", overrides: Mapping[str, Value] | None = None) -> Options:

@@ -58,7 +58,9 @@ def manifest_pool_name(gw: Gateway, bucket: Bucket, manifest: ObjManifest) -> st
 
 
 async def head_pool(gw: Gateway, bucket: Bucket) -> IoCtx:
-    return await gw.pool(head_pool_name(gw, bucket))
+    if bucket.head_ioctx is None:
+        bucket.head_ioctx = await gw.pool(head_pool_name(gw, bucket))
+    return bucket.head_ioctx
 
 
 async def extra_pool(gw: Gateway, bucket: Bucket) -> IoCtx:

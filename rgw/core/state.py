@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rgw.core import places
@@ -193,7 +194,8 @@ def is_olh_only(attrs: dict[str, bytes]) -> bool:
 
 def _from_result(bucket: Bucket, key: str, version_id: str, instance: str, ioctx: IoCtx, oid: str, loc: str, result: ReadResult,
                  prefetched: bool) -> ObjectState:
-    raw = result.xattrs.get(MANIFEST)
+    attrs = result.xattrs
+    raw = attrs.get(MANIFEST)
     manifest: ObjManifest | None = _IN_ATTRS
     if raw is None:
         size = head_end = result.size
@@ -202,14 +204,14 @@ def _from_result(bucket: Bucket, key: str, version_id: str, instance: str, ioctx
     else:
         manifest = ObjManifest.decode(raw)
         size, head_end = manifest.obj_size, 0
-    compression = compression_of(result.xattrs)
+    compression = compression_of(attrs)
     if compression is not None:
         size, head_end = compression.orig_size, 0
-    elif is_encrypted(result.xattrs):
+    elif is_encrypted(attrs):
         head_end = 0  # what came with the head is not what a client may see
     return ObjectState(
         bucket=bucket, key=key, version_id=version_id, size=size, mtime=result.mtime,
-        attrs=result.xattrs, manifest=manifest, head_pool=ioctx, head_oid=oid, head_locator=loc, instance=instance, version=result.version,
+        attrs=attrs, manifest=manifest, head_pool=ioctx, head_oid=oid, head_locator=loc, instance=instance, version=result.version,
         head_size=result.size, head_data=result.data if prefetched else None, head_end=head_end,
     )
 
@@ -228,6 +230,13 @@ def format_parts(parts: list[tuple[int, int]]) -> bytes:
     return with_nul(" ".join(f"{number}:{size}" for number, size in parts))
 
 
+@lru_cache(8)
+def _look(prefetched: int) -> ReadOp:
+    """The operation that reads a head, with its first ``prefetched`` bytes (0: without)."""
+    op = ReadOp().getxattrs().stat()
+    return op.read(0, prefetched) if prefetched else op
+
+
 async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, prefetch: bool = False, raw: bool = False) -> ObjectState:
     """Reads an object's head in one round trip, with its first bytes if ``prefetch``; one more where versions must be followed.
 
@@ -238,14 +247,13 @@ async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, p
         raise S3Error("NoSuchVersion", Key=key)
     instance = "" if version_id == "null" else version_id
     marker = bucket.marker
-    ioctx = await places.head_pool(gw, bucket)
+    ioctx = bucket.head_ioctx or await places.head_pool(gw, bucket)
     loc = names.locator(marker, key)
-    settled, gone = False, set[str]()
+    op = _look(gw.options.rgw_max_chunk_size if prefetch else 0)
+    settled = False
+    gone: set[str] = set()
     for _ in range(8):  # a version that is removed between the pointer and the look is looked up again
         oid = names.raw_name(marker, key, instance)
-        op = ReadOp().getxattrs().stat()
-        if prefetch:
-            op.read(0, gw.options.rgw_max_chunk_size)
         try:
             result = await ioctx.read(oid, op, locator=loc)
         except store_errors.NotFound:

@@ -32,14 +32,14 @@ class BodyReader:
         coding = headers.get("transfer-encoding", "").strip().lower()
         if coding not in ("", "chunked"):  # what is packed on the way would be stored packed
             raise S3Error("NotImplemented", "No transfer coding but chunked is implemented.")
-        self._chunked_http = coding == "chunked"
-        self.length = plan.decoded_length if plan.chunked else self.wire_length
-        self.announced = self.length is not None or self._chunked_http
-        if self.length is None and not self._chunked_http:
+        aws_chunked = plan.chunked
+        self.length = plan.decoded_length if aws_chunked else self.wire_length
+        self.announced = self.length is not None or coding == "chunked"
+        if not self.announced:
             self.length = 0
         if self.length is not None and self.length > limit:
             raise S3Error("EntityTooLarge", ProposedSize=str(self.length), MaxSizeAllowed=str(limit))
-        self._decoder = ChunkedDecoder(plan) if plan.chunked else None
+        self._decoder = ChunkedDecoder(plan) if aws_chunked else None
         self._md5_wanted = checksums.content_md5(headers) if self.announced else None
         self._expected = checksums.expected(headers) if self.announced else None
         small = self.length is not None and self.length <= _OFF_LOOP
@@ -53,7 +53,6 @@ class BodyReader:
         self._hashing: asyncio.Future[Any] | None = None  # the batch before
         self._seen = 0
         self._wire_seen = 0
-        self._finished = False
 
     @property
     def started(self) -> bool:
@@ -149,7 +148,6 @@ class BodyReader:
             value = trailers.get(checksums.PREFIX + self._expected.algorithm) if self._expected.trailer else self._expected.value
             if value is not None:
                 checksums.verify(self._checksum, value)
-        self._finished = True
 
     async def read(self, limit: int) -> bytes:
         """The whole body, verified. S3Error MaxMessageLengthExceeded above ``limit`` bytes, before they are read where possible."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rgw.errors import S3Error
 from rgw.ops import (
@@ -42,13 +42,16 @@ class Op:
     body: bool = False
     own_sums: bool = False  # x-amz-checksum-* headers are the operation's own, not of the request's body
     permission: int = 0  # what the bucket's ACL must grant; 0: the operation checks for itself
+    kind: int = field(init=False)  # what a user must be allowed to do (``op_mask``), by radosgw's division
 
-    @property
-    def kind(self) -> int:
-        """What a user must be allowed to do (``op_mask``), by radosgw's division."""
+    def __post_init__(self) -> None:
         if self.method in ("GET", "HEAD"):
-            return access.TO_READ
-        return access.TO_DELETE if self.method == "DELETE" and self.name != "DeleteBucketLifecycle" or self.name == "DeleteObjects" else access.TO_WRITE
+            kind = access.TO_READ
+        elif self.method == "DELETE" and self.name != "DeleteBucketLifecycle" or self.name == "DeleteObjects":
+            kind = access.TO_DELETE
+        else:
+            kind = access.TO_WRITE
+        object.__setattr__(self, "kind", kind)
 
 
 OPS: list[Op] = [
@@ -153,7 +156,7 @@ def find(method: str, scope: str, query: dict[str, str], headers: dict[str, str]
         raise S3Error("InvalidArgument", "A part needs both an upload and a number.")  # else it would replace the object
     rows = _PLAIN_ROWS if _KEYS.isdisjoint(query) else _ROWS
     for op in rows.get((method, scope), ()):
-        if all(key in query for key in op.keys) and (not op.header or op.header in headers):
+        if (not op.header or op.header in headers) and all([key in query for key in op.keys]):
             if rows is not _PLAIN_ROWS and method != "HEAD" and not _RESOURCES[scope].isdisjoint(query.keys() - set(op.keys)):
                 break  # DELETE of a bucket's ?acl is not DELETE of the bucket
             return op

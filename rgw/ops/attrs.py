@@ -30,6 +30,8 @@ PART_SUMS = PREFIX + "x-pyrgw-part-sums"  # the algorithm, NUL, the digests of a
 _MOST_PART_SUMS = 16 << 10  # bytes: every read of the object's head reads them. 4,000 CRCs, or 500 SHA-256; those of more parts are not kept
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what no header can hold
 
+_STORED = [(header.title(), PREFIX + attr) for header, attr in STORED.items()]
+_META = PREFIX + META
 _MILLISECONDS = [f"{ms:03d}Z" for ms in range(1000)]
 
 
@@ -140,16 +142,20 @@ def checksum_elements(attrs: dict[str, bytes]) -> list[tuple[str, str]]:
     return [*found, ("ChecksumType", text(attrs[CHECKSUM + "type"]))] if found and CHECKSUM + "type" in attrs else found
 
 
+def _in_header(raw: bytes) -> str:
+    value = text(raw)
+    return value if value.isprintable() else _CONTROL.sub(" ", value)  # the question is quicker
+
+
 def headers(attrs: dict[str, bytes]) -> dict[str, str]:
     """The response headers that an object's xattrs hold."""
     found = {"Content-Type": "binary/octet-stream"}
-    for header, attr in STORED.items():
-        raw = attrs.get(PREFIX + attr)
-        if raw is not None:
-            found[header.title()] = _CONTROL.sub(" ", text(raw))
+    for header, attr in _STORED:
+        if attr in attrs:
+            found[header] = _in_header(attrs[attr])
     for name, raw in attrs.items():
-        if name.startswith(PREFIX + META):
-            found[name.removeprefix(PREFIX)] = _CONTROL.sub(" ", text(raw))
+        if name.startswith(_META):
+            found[name.removeprefix(PREFIX)] = _in_header(raw)
     if TAGGING in attrs:
         found["x-amz-tagging-count"] = str(len(ObjTags.decode(attrs[TAGGING]).tags))
     storage_class = text(attrs.get(PREFIX + "storage_class"))

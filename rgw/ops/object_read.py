@@ -13,7 +13,8 @@ from rgw.ops import access, attrs, encryption, lifecycle, versioning
 from rgw.ops.request import Request, Result
 
 _RANGE = re.compile(r"(?i:bytes)=(\d*)-(\d*)", re.ASCII)
-_OVERRIDES = ("content-type", "content-language", "expires", "cache-control", "content-disposition", "content-encoding")
+_OVERRIDES = {f"response-{name.lower()}": name
+              for name in ("Content-Type", "Content-Language", "Expires", "Cache-Control", "Content-Disposition", "Content-Encoding")}
 
 
 def http_time(text: str | None) -> int | None:
@@ -66,7 +67,10 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
     """The reply's headers, status and length, and the offset of its body."""
-    known = {"ETag": f'"{state.etag}"', "Last-Modified": attrs.http_date(state.mtime // 10**9)} | versioning.headers(state)
+    etag = f'"{state.etag}"'
+    known = {"ETag": etag, "Last-Modified": attrs.http_date(state.mtime // 10**9)}
+    if state.version_id:
+        known |= versioning.headers(state)
     try:
         check_conditions(state, req.headers)
     except S3Error as error:
@@ -74,12 +78,11 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
             error.headers = known
         raise
     headers = {**attrs.headers(state.attrs), **known, **lifecycle.expiration(req, state), "Accept-Ranges": "bytes"}
-    for name in _OVERRIDES:
-        value = req.query.get(f"response-{name}")
-        if value is not None:
+    for parameter, name in _OVERRIDES.items():
+        if parameter in req.query:
             if req.identity.anonymous:
                 raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
-            headers[name.title()] = "".join(c for c in value if c >= " " and c != "\x7f")
+            headers[name] = "".join(c for c in req.query[parameter] if c >= " " and c != "\x7f")
     offset, length, status = 0, state.size, 200
     place: int | None = None  # of the part that is asked for, among all
     if req.query.get("partNumber"):
@@ -95,8 +98,7 @@ def _describe(req: Request, state: ObjectState) -> tuple[Result, int]:
         _, offset, length = parts[place]
         status = 206
     else:
-        if_range = req.headers.get("if-range")
-        part = parse_range(req.headers.get("range"), state.size) if if_range in (None, f'"{state.etag}"') else None
+        part = parse_range(req.headers.get("range"), state.size) if req.headers.get("if-range") in (None, etag) else None
         if part is not None:
             (offset, length), status = part, 206
     headers |= encryption.unlock(req, state)

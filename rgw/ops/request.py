@@ -93,7 +93,7 @@ class Request:
         tenant, colon, bare = name.rpartition(":")
         if not colon and self.identity.user is not None:
             tenant = self.identity.user.tenant
-        return await self.gw.buckets.get(bare, tenant)
+        return self.gw.buckets.cached(bare, tenant) or await self.gw.buckets.get(bare, tenant)
 
     def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
         """A query parameter; S3Error InvalidArgument unless it is a number in the range."""
