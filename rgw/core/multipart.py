@@ -110,12 +110,15 @@ class Multipart:
 
     async def copy_part(
         self, upload: Upload, number: int, src: ObjectState, offset: int, length: int, customer_key: CustomerKey | None = None,
+        checksums: dict[str, str] | None = None,
     ) -> Part:
         """Makes a range of an object a part, by reference where possible: where neither is encrypted. An encrypted source must be unlocked.
 
+        ``checksums``: the range's, by their algorithms, in base64.
+
         S3Error InvalidArgument unless ``customer_key`` is the upload's, if that is encrypted.
         """
-        return await copy_part(self._gw, upload, number, src, offset, length, customer_key)
+        return await copy_part(self._gw, upload, number, src, offset, length, customer_key, checksums)
 
     async def list_parts(self, upload: Upload, marker: int = 0, max_parts: int = 1000) -> tuple[list[Part], bool]:
         """Parts numbered above ``marker``, and whether there are more. S3Error NoSuchUpload."""

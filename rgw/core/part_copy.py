@@ -74,19 +74,20 @@ def pooled(obj: Obj, pool: str) -> Obj:
 
 async def copy_part(
     gw: Gateway, upload: Upload, number: int, src: ObjectState, offset: int, length: int, customer_key: CustomerKey | None = None,
+    checksums: dict[str, str] | None = None,
 ) -> Part:
-    """Makes ``length`` bytes of ``src`` from ``offset`` on a part of the upload, whose key is ``customer_key``.
+    """Makes ``length`` bytes of ``src`` from ``offset`` on a part of the upload, whose key is ``customer_key``; ``checksums`` are those bytes'.
 
     S3Error NoSuchUpload, OperationAborted if the source changes meanwhile, and those of ``require_key`` for source and upload.
     """
     src.require_readable()
     if src.encrypted or is_encrypted(upload.attrs):
-        return await _really(gw, upload, number, src, offset, length, customer_key)
+        return await _really(gw, upload, number, src, offset, length, customer_key, checksums)
     found = [] if src.manifest is None or src.compression is not None else list(pieces(src.manifest, offset, length))
     limit = gw.options.rgw_part_copy_max_pieces
     if (src.manifest is None or all(piece.head for piece in found) or len(list(islice(pieces(src.manifest), limit + 1))) > limit
             or places.manifest_pool_name(gw, src.bucket, src.manifest) != places.tail_pool_name(gw, upload.bucket, upload.placement)):
-        return await _really(gw, upload, number, src, offset, length)
+        return await _really(gw, upload, number, src, offset, length, checksums=checksums)
     if gw.options.rgw_part_copy_etag == "md5":
         digest = hashlib.md5(usedforsecurity=False)
         async for data in _stream(gw, src, offset, length):
@@ -95,8 +96,8 @@ async def copy_part(
     else:
         etag = _etag(src, offset, length)
     try:
-        part = await uncancelled(_by_reference(gw, upload, number, src, found, offset, length, etag))
-        return part or await _really(gw, upload, number, src, offset, length)
+        part = await uncancelled(_by_reference(gw, upload, number, src, found, offset, length, etag, checksums or {}))
+        return part or await _really(gw, upload, number, src, offset, length, checksums=checksums)
     except ObjectChanged as error:
         raise S3Error("OperationAborted", "the source changed while it was copied") from error
 
@@ -119,6 +120,7 @@ async def _stream(gw: Gateway, src: ObjectState, offset: int, length: int):  # t
 
 async def _really(
     gw: Gateway, upload: Upload, number: int, src: ObjectState, offset: int, length: int, customer_key: CustomerKey | None = None,
+    checksums: dict[str, str] | None = None,
 ) -> Part:
     writer = PartWriter(gw, upload, number, customer_key)
     digest = hashlib.md5(usedforsecurity=False)
@@ -126,7 +128,7 @@ async def _really(
         async for data in _stream(gw, src, offset, length):
             await asyncio.to_thread(digest.update, data)
             await writer.write(data)
-        return await writer.complete(digest.hexdigest())
+        return await writer.complete(digest.hexdigest(), checksums)
     finally:
         await writer.abort()
 
@@ -154,6 +156,7 @@ async def _note(upload: Upload, key: bytes, chain: list[GcObj], limit: int) -> b
 
 async def _by_reference(
     gw: Gateway, upload: Upload, number: int, src: ObjectState, found: list[Piece], offset: int, length: int, etag: str,
+    checksums: dict[str, str],
 ) -> Part | None:
     """None, with nothing done, if the upload would be in too many pieces."""
     assert src.manifest is not None
@@ -173,7 +176,7 @@ async def _by_reference(
             if await take_references(gw, chain, tag, intent):
                 raise ObjectChanged(src.head_oid)  # just collected
             own = b"".join([await read_head(src, piece.start, piece.length) for piece in found if piece.head])
-            part = await _with_references(gw, upload, number, own, shared, length, etag, intent, written)
+            part = await _with_references(gw, upload, number, own, shared, length, etag, checksums, intent, written)
             intent.leave()
             return part
         except (S3Error, ObjectChanged):  # it was not recorded, and nothing of it is under way
@@ -186,7 +189,8 @@ async def _by_reference(
 
 
 async def _with_references(
-    gw: Gateway, upload: Upload, number: int, own: bytes, shared: list[Piece], length: int, etag: str, intent: OpenIntent, written: list[str],
+    gw: Gateway, upload: Upload, number: int, own: bytes, shared: list[Piece], length: int, etag: str, checksums: dict[str, str],
+    intent: OpenIntent, written: list[str],
 ) -> Part:
     """Writes and records the part. ``written`` gets the prefix of its object's name as soon as that is there."""
     await intent.confirm()
@@ -195,7 +199,7 @@ async def _with_references(
     ioctx = await gw.pool(places.tail_pool_name(gw, upload.bucket, upload.placement))
     change = await IndexChange.prepare(gw, upload.bucket, upload.part_key(prefix, number), delete=False, tag=gw.new_tag())
     await change.complete(ioctx.pool_id, version, entry_meta(attrs, length, mtime))
-    part = Part(number, length, etag, mtime)
+    part = Part(number, length, etag, mtime, checksums)
     empty = ObjManifest(
         obj_size=0, objs={}, explicit_objs=False, obj=upload.final_obj, head_size=0, max_head_size=0, prefix=prefix, rules={},
         head_placement=PlacementRule("", ""), tail_placement=upload.placement,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -136,9 +136,14 @@ def checksum_headers(attrs: dict[str, bytes]) -> dict[str, str]:
             if name.startswith(CHECKSUM) and name != CHECKSUM + "algorithm"}
 
 
+def sum_elements(sums: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Checksums by their algorithms, as replies in XML tell them."""
+    return [(f"Checksum{name.upper()}", value) for name, value in sums.items()]
+
+
 def checksum_elements(attrs: dict[str, bytes]) -> list[tuple[str, str]]:
     """What replies in XML tell of an object's checksum, with its type."""
-    found = [(f"Checksum{name.upper()}", text(attrs[CHECKSUM + name])) for name in ALGORITHMS if CHECKSUM + name in attrs]
+    found = sum_elements({name: text(attrs[CHECKSUM + name]) for name in ALGORITHMS if CHECKSUM + name in attrs})
     return [*found, ("ChecksumType", text(attrs[CHECKSUM + "type"]))] if found and CHECKSUM + "type" in attrs else found
 
 

@@ -44,6 +44,21 @@ def _directive(req: Request, name: str) -> bool:
     return value == "REPLACE"
 
 
+async def checksum_of(req: Request, src: ObjectState, algorithm: str, offset: int, length: int) -> str:
+    """The base64 checksum of a range of a source, which is read for it unless that is known. S3Error OperationAborted (the source changed)."""
+    stored = text(src.attrs.get(attrs.CHECKSUM + algorithm))
+    if stored and (offset, length) == (0, src.size) and text(src.attrs.get(attrs.CHECKSUM + "type")) == checksums.FULL_OBJECT:
+        return stored
+    running = checksums.Checksum(algorithm)
+    try:
+        async with aclosing(req.gw.objects.read(src, offset, length)) as content:
+            async for data in content:
+                await asyncio.to_thread(running.update, data)
+    except ObjectChanged as error:
+        raise S3Error("OperationAborted", "the source changed while it was copied") from error
+    return running.base64()
+
+
 def _of_checksum(name: str) -> bool:
     return name.startswith(attrs.CHECKSUM) or name == attrs.PART_SUMS
 
@@ -57,17 +72,7 @@ async def _checksums(req: Request, src: ObjectState) -> dict[str, bytes]:
     if "x-amz-checksum-algorithm" not in req.headers:
         return held
     algorithm = checksums.algorithm_name(req.headers["x-amz-checksum-algorithm"])
-    stored = text(held.get(attrs.CHECKSUM + algorithm))
-    if not stored or text(held.get(attrs.CHECKSUM + "type")) != checksums.FULL_OBJECT:
-        running = checksums.Checksum(algorithm)
-        try:
-            async with aclosing(req.gw.objects.read(src)) as content:
-                async for data in content:
-                    await asyncio.to_thread(running.update, data)
-        except ObjectChanged as error:
-            raise S3Error("OperationAborted", "the source changed while it was copied") from error
-        stored = running.base64()
-    return attrs.checksum_attrs({algorithm: stored})
+    return attrs.checksum_attrs({algorithm: await checksum_of(req, src, algorithm, 0, src.size)})
 
 
 async def copy_object(req: Request) -> Result:

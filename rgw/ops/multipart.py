@@ -12,7 +12,7 @@ from rgw.core.state import ACL, text
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
 from rgw.ops import access, acl, attrs, encryption, versioning
-from rgw.ops.copy import source
+from rgw.ops.copy import checksum_of, source
 from rgw.ops.listing import encoder
 from rgw.ops.object_write import conditions, refuse_locks
 from rgw.ops.receive import received, require_body
@@ -97,8 +97,10 @@ async def copy_part(req: Request) -> Result:
 
     async def work() -> tuple[str, Any]:
         async with req.gw.quotas.room(req.the_bucket, length):
-            part = await req.gw.multipart.copy_part(upload, number, src, offset, length, key)
-        return "CopyPartResult", [("LastModified", attrs.iso(part.mtime)), ("ETag", f'"{part.etag}"')]
+            algorithm = text(upload.attrs.get(attrs.CHECKSUM + "algorithm"))  # the bytes are read for it, and copied by reference all the same
+            sums = {algorithm: await checksum_of(req, src, algorithm, offset, length)} if algorithm else {}
+            part = await req.gw.multipart.copy_part(upload, number, src, offset, length, key, sums)
+        return "CopyPartResult", [("LastModified", attrs.iso(part.mtime)), ("ETag", f'"{part.etag}"'), *attrs.sum_elements(sums)]
     return Result(headers=encryption.headers(key), later=work())
 
 
@@ -122,7 +124,7 @@ async def list_parts(req: Request) -> Result:
     parts, more = await req.gw.multipart.list_parts(upload, marker, most)
     who = [("ID", upload.owner.id), ("DisplayName", upload.owner.display_name)]
     rows = [("Part", [("PartNumber", p.number), ("LastModified", attrs.iso(p.mtime)), ("ETag", f'"{p.etag}"'), ("Size", p.size),
-                      *((f"Checksum{name.upper()}", value) for name, value in p.checksums.items())]) for p in parts]
+                      *attrs.sum_elements(p.checksums)]) for p in parts]
     return Result(xml=("ListPartsResult", [
         ("Bucket", req.bucket_name), ("Key", encode(req.key)), ("UploadId", upload.upload_id), ("Initiator", who), ("Owner", who),
         ("StorageClass", upload.storage_class or "STANDARD"), ("PartNumberMarker", marker), ("NextPartNumberMarker", parts[-1].number if parts else 0),

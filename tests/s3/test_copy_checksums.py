@@ -1,6 +1,9 @@
-"""CopyObject with x-amz-checksum-algorithm."""
+"""Checksums of copies: CopyObject with x-amz-checksum-algorithm, UploadPartCopy into an upload that was made with it."""
 
+import asyncio
 import secrets
+
+import pytest
 
 from rgw.auth import checksums
 from tests.s3.test_multipart import code
@@ -48,3 +51,31 @@ async def test_the_checksum_of_a_copy_of_parts(s3):
     running.update(b"".join(pieces))
     assert got["CopyObjectResult"]["ChecksumSHA256"] == running.base64() != done["ChecksumSHA256"]
     assert got["CopyObjectResult"]["ChecksumType"] == "FULL_OBJECT" and got["CopyObjectResult"]["ETag"] == done["ETag"]
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [("CRC32", "FULL_OBJECT"), ("SHA256", "COMPOSITE")])
+async def test_copied_parts_of_an_upload_that_asks_for_checksums(s3, algorithm, kind):
+    """They are read for it, but their tails are shared all the same."""
+    data, name = secrets.token_bytes(18 << 20), f"Checksum{algorithm}"
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=data, ChecksumAlgorithm=algorithm)
+    upload = (await s3.run("create_multipart_upload", Bucket=s3.bucket, Key="m", ChecksumAlgorithm=algorithm, ChecksumType=kind))["UploadId"]
+    place = {"Bucket": s3.bucket, "Key": "m", "UploadId": upload}
+    before, parts, pieces = await s3.objects(), [], [data, data[5 << 20:17 << 20], b"end"]
+    for number, limits in ((1, {}), (2, {"CopySourceRange": f"bytes={5 << 20}-{(17 << 20) - 1}"})):
+        made = (await s3.run("upload_part_copy", PartNumber=number, CopySource=f"{s3.bucket}/k", **limits, **place))["CopyPartResult"]
+        parts.append({"PartNumber": number, "ETag": made["ETag"], name: made[name]})
+    assert len(await s3.objects() - before) == 2
+    made = await s3.run("upload_part", PartNumber=3, Body=pieces[2], ChecksumAlgorithm=algorithm, **place)
+    parts.append({"PartNumber": 3, "ETag": made["ETag"], name: made[name]})
+    sums = [checksums.Checksum(algorithm.lower()) for _ in pieces]
+    for running, piece in zip(sums, pieces, strict=True):
+        running.update(piece)
+    assert [row[name] for row in parts] == [running.base64() for running in sums]
+    listed = (await s3.run("list_parts", **place))["Parts"]
+    assert [row[name] for row in listed] == [row[name] for row in parts]
+    done = await s3.run("complete_multipart_upload", MultipartUpload={"Parts": parts}, **place)
+    whole = checksums.Checksum("crc32")
+    whole.update(b"".join(pieces))
+    assert done[name] == (whole.base64() if kind == "FULL_OBJECT" else checksums.composite("sha256", [row[name] for row in parts]))
+    got = await s3.run("get_object", Bucket=s3.bucket, Key="m", ChecksumMode="ENABLED")
+    assert got[name] == done[name] and await asyncio.to_thread(got["Body"].read) == b"".join(pieces)
