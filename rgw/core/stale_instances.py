@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rgw.core import metadata_sections
 from rgw.core.buckets import entry_oid, instance_oid
+from rgw.core.parallel import each
 from rgw.core.reshard import DONE, IN_PROGRESS
 from rgw.formats.basics import BucketName
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo
@@ -21,6 +22,7 @@ from rgw.store.errors import NotFound
 if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
 
+_PARALLEL = 16  # buckets looked at, at the same time
 _YOUNG = 60_000_000_000  # ns; a bucket that is being made has its instance before its entry point
 
 
@@ -39,12 +41,17 @@ async def find(gw: Gateway, progress: Callable[[str], None] | None = None) -> li
         bucket, _, bucket_id = key.rpartition(":")
         tenant, _, name = bucket.rpartition("/")
         instances[tenant, name].append(bucket_id)
-    found: list[StaleInstance] = []
-    for (tenant, name), ids in instances.items():
-        found += await _of_bucket(gw, tenant, name, ids)
+    done = 0
+
+    async def one(bucket: tuple[str, str]) -> list[StaleInstance]:
+        nonlocal done
+        found = await _of_bucket(gw, *bucket, instances[bucket])
+        done += 1
         if progress is not None:
-            progress(f"{len(found):,} stale instances so far; at bucket {name}")
-    return found
+            progress(f"{done:,} of {len(instances):,} buckets looked at")
+        return found
+
+    return [stale for found in await each(instances, one, _PARALLEL) for stale in found]
 
 
 async def remove(gw: Gateway, stale: StaleInstance) -> bool:
