@@ -102,10 +102,12 @@ def test_names_and_lists(crossed):
         big = data_of(5 * MIB)
         crossed.write.put_object(Bucket=crossed.bucket, Key=name, Body=big)
         assert crossed.body(name) == (big, md5(big))
-    crossed.settled()
-    for name in NAMES:
+        crossed.check.copy_object(Bucket=crossed.other, Key=name, CopySource={"Bucket": crossed.bucket, "Key": name})
+        crossed.write.put_object_acl(Bucket=crossed.bucket, Key=name, ACL="public-read")
+        assert len(crossed.check.get_object_acl(Bucket=crossed.bucket, Key=name)["Grants"]) == 2
         crossed.check.delete_object(Bucket=crossed.bucket, Key=name)
-    assert keys(crossed.write, crossed.bucket) == []
+        assert crossed.write.get_object(Bucket=crossed.other, Key=name)["Body"].read() == big
+    assert keys(crossed.write, crossed.bucket) == [] and keys(crossed.write, crossed.other) == in_order
     crossed.settled()
 
 
@@ -150,8 +152,13 @@ def upload(ends, bucket: str, key: str, parts: list[bytes]) -> None:
         listed = one.list_parts(Bucket=bucket, Key=key, UploadId=upload_id)["Parts"]
         assert [(row["PartNumber"], row["Size"], row["ETag"]) for row in listed] == [
             (number, len(data), f'"{md5(data)}"') for number, data in enumerate(parts, 1)]
-    etag = end().complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})["ETag"]
-    assert etag.strip('"') in (combined(parts), "")  # radosgw 16.2 tells none here; the object's own is compared later
+    last = end()
+    try:
+        etag = last.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": done})["ETag"]
+        assert etag.strip('"') in (combined(parts), "")  # radosgw 16.2 tells none here; the object's own is compared later
+    except ClientError:  # radosgw 16.2 does it, but its answer is no XML behind a key of more than 990 bytes
+        answer = last.head_object(Bucket=bucket, Key=key)["ResponseMetadata"]["HTTPHeaders"]
+        assert len(key) > 990 and answer.get("server") != "pyrgw"
     for one in ends:
         assert "Uploads" not in one.list_multipart_uploads(Bucket=bucket)
 
@@ -160,7 +167,7 @@ def upload(ends, bucket: str, key: str, parts: list[bytes]) -> None:
 def test_multipart(crossed, hands):
     ends = {"one": [crossed.write], "write-first": [crossed.write, crossed.check], "check-first": [crossed.check, crossed.write]}[hands]
     bodies = {}
-    for key, sizes in {"_single": [5 * MIB], "equal": EQUAL, "ünequal": UNEQUAL}.items():
+    for key, sizes in {"_single": [5 * MIB], "x" * 1024: EQUAL, "ünequal/a+b c": UNEQUAL}.items():
         parts = [data_of(size) for size in sizes]
         upload(ends, crossed.bucket, key, parts)
         bodies[key] = whole = b"".join(parts)
