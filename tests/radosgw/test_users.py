@@ -46,9 +46,12 @@ def test_keys_suspension_and_caps(pair, admin):
     first = admin("user", "create", "--uid", uid, "--display-name", "Keys", "--email", f"{uid}@example.com")["keys"][0]
     bucket = uid + "b"
     ends_of(pair, first)[0].create_bucket(Bucket=bucket)
-    second = next(key for key in admin("key", "create", "--uid", uid, "--access-key", uid.upper(), "--secret", "s" * 20)["keys"]
-                  if key["access_key"] != first["access_key"])
+    second = {"access_key": uid.upper(), "secret_key": "s" * 20}
+    for end in ends_of(pair, second):  # which then remember that there is no such key
+        eventually(end.list_buckets, "InvalidAccessKeyId")
+    assert len(admin("key", "create", "--uid", uid, "--access-key", second["access_key"], "--secret", second["secret_key"])["keys"]) == 2
     for end in [*ends_of(pair, first), *ends_of(pair, second)]:
+        eventually(end.list_buckets, "")
         assert [row["Name"] for row in end.list_buckets()["Buckets"]] == [bucket]
     admin("user", "suspend", "--uid", uid)
     for end in [*ends_of(pair, first), *ends_of(pair, second)]:
