@@ -263,11 +263,15 @@ async def _restore_current(bucket: Bucket, key: str) -> bool:
     return index.olh is not None and await restore_entry(bucket, key, index, index.olh.key.instance)
 
 
-async def _repair_head(gw: Gateway, bucket: Bucket, key: str, tag: str) -> None:
-    """The index knows the key under another tag than the head ``tag``: the head was lost and made anew, and is set right by the index."""
+async def _repair_head(gw: Gateway, bucket: Bucket, key: str, tag: str) -> bool:
+    """Sets a head right by the index, which knows the key under another tag than the head's ``tag``; False if there is nothing to set right.
+
+    The head was lost and made anew, or radosgw's CopyObject wrote a null version with its source's xattrs, pointer and tag among them,
+    and died or failed before it linked that.
+    """
     olh = (await look(bucket, key)).olh
     if olh is None or not olh.exists or olh.tag == tag:
-        return
+        return False
     info = OlhInfo(target=Obj(bucket.info.bucket, "", key, olh.key.instance), removed=olh.delete_marker)
     op = WriteOp().cmpxattr(OLH_IDTAG, tag.encode())
     op.setxattrs({OLH_INFO: info.encode(), OLH_VER: str(olh.epoch).encode(), OLH_IDTAG: olh.tag.encode()})
@@ -275,6 +279,7 @@ async def _repair_head(gw: Gateway, bucket: Bucket, key: str, tag: str) -> None:
         await write_head(gw, bucket, key, op)
     except (store_errors.Cancelled, store_errors.NotFound):
         log.debug("the head of %s changed meanwhile", key)
+    return True
 
 
 async def apply_log(gw: Gateway, bucket: Bucket, key: str) -> None:
@@ -284,9 +289,10 @@ async def apply_log(gw: Gateway, bucket: Bucket, key: str) -> None:
         if head is None or OLH_IDTAG not in head.attrs or is_newer(head):
             return
         reply = await _read_log(head)
-        if reply is None or not reply.log:
-            return
-        if await _apply(gw, head, reply.log) and not reply.truncated:
+        if reply is None:
+            if not await _repair_head(gw, bucket, key, head.attrs[OLH_IDTAG].decode()):
+                return
+        elif not reply.log or (await _apply(gw, head, reply.log) and not reply.truncated):
             return
     raise S3Error("ServiceUnavailable", "the object's versions change too fast")
 
@@ -362,7 +368,7 @@ async def _is_due(head: ObjectState) -> bool:
 
 
 async def _read_log(head: ObjectState) -> cls_rgw.ReadOlhLogRet | None:
-    """A page of the log; None if the index has no such key, or under another tag: the next change sees to it."""
+    """A page of the log; None if the index has no such key, or under another tag."""
     request = cls_rgw.ReadOlhLogOp(olh=IndexKey.of(head.key).cls_key, ver_marker=0, olh_tag=head.attrs[OLH_IDTAG].decode())
     try:
         reply = (await head.bucket.index.read(head.key, ReadOp().assert_exists().call(classes.BUCKET_READ_OLH_LOG(request)))).reply

@@ -265,14 +265,15 @@ async def load(gw: Gateway, bucket: Bucket, key: str, version_id: str = "", *, p
             instance = ""
             continue
         if not instance and not raw and OLH_IDTAG in result.xattrs:
-            if not settled and (gone or any(name.startswith(OLH_PENDING) for name in result.xattrs)):
+            info = OlhInfo.decode(result.xattrs[OLH_INFO]) if OLH_INFO in result.xattrs else None
+            astray = info is not None and info.target.name != key  # by radosgw's CopyObject: another key's pointer
+            if not settled and (gone or astray or any(name.startswith(OLH_PENDING) for name in result.xattrs)):
                 from rgw.core import olh  # which needs heads itself
 
                 settled = True
                 await olh.settle(gw, _from_result(bucket, key, "", "", ioctx, oid, loc, result, False), dangling=bool(gone))
                 continue
-            if not version_id and OLH_INFO in result.xattrs:
-                info = OlhInfo.decode(result.xattrs[OLH_INFO])
+            if not version_id and info is not None:
                 if info.removed:
                     raise _deleted("NoSuchKey", key, info.target.instance)
                 if info.target.instance not in ("", "null"):

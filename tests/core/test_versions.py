@@ -274,6 +274,32 @@ async def test_an_epoch_that_radosgw_copied_from_another_key(gateway, bucket, us
     assert await listed(gateway, bucket) == [] and await census(gateway, bucket) == set()
 
 
+@pytest.mark.parametrize("linked", [True, False])
+async def test_a_pointer_that_radosgw_copied_from_another_key(gateway, bucket, user, linked):
+    """Its CopyObject writes a null version with its source's pointer, and the next step sets that right; here it, or another, died before."""
+    await gateway.buckets.set_versioning(bucket, True)
+    await put(gateway, bucket, "other", b"other", user)
+    old = await put(gateway, bucket, "k", b"old", user)
+    await gateway.buckets.set_versioning(bucket, False)
+    await put(gateway, bucket, "k", b"null", user)
+    other = (await existing_head(gateway, bucket, "other")).attrs
+    own = (await existing_head(gateway, bucket, "k")).attrs
+    if linked:  # a write that the index knows of, not the head
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(olh, "_apply", dying)
+            with pytest.raises(Died):
+                await put(gateway, bucket, "k", b"null", user)
+    await olh.write_head(gateway, bucket, "k", olh.WriteOp().setxattrs({name: other[name] for name in (olh.OLH_IDTAG, olh.OLH_INFO, olh.OLH_VER)}))
+    assert await fetch(gateway, bucket, "k") == b"null"
+    head = (await existing_head(gateway, bucket, "k")).attrs
+    assert [name for name in head if name.startswith(OLH_PENDING)] == []
+    seen = await olh.look(bucket, "k")
+    assert seen.olh.pending_log == {} and seen.olh.tag.encode() == head[olh.OLH_IDTAG] == own[olh.OLH_IDTAG]
+    assert head[olh.OLH_INFO] == own[olh.OLH_INFO] and int(head[olh.OLH_VER]) == seen.olh.epoch
+    await gateway.objects.delete(bucket, "k", "null")
+    assert await fetch(gateway, bucket, "k") == b"old" and [row[1] for row in await listed(gateway, bucket) if row[0] == "k"] == [old.version_id]
+
+
 async def test_head_lost(gateway, bucket, user):
     """A key whose head is lost: the index still knows its versions, and the next change makes the head right again."""
     await gateway.buckets.set_versioning(bucket, True)
