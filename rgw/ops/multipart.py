@@ -128,7 +128,8 @@ async def list_parts(req: Request) -> Result:
     return Result(xml=("ListPartsResult", [
         ("Bucket", req.bucket_name), ("Key", encode(req.key)), ("UploadId", upload.upload_id), ("Initiator", who), ("Owner", who),
         ("StorageClass", upload.storage_class or "STANDARD"), ("PartNumberMarker", marker), ("NextPartNumberMarker", parts[-1].number if parts else 0),
-        ("MaxParts", most), ("IsTruncated", more), *rows]))
+        ("MaxParts", most), ("IsTruncated", more), ("ChecksumAlgorithm", text(upload.attrs.get(attrs.CHECKSUM + "algorithm")).upper() or None),
+        ("ChecksumType", text(upload.attrs.get(attrs.CHECKSUM + "type")) or None), *rows]))
 
 
 async def list_uploads(req: Request) -> Result:

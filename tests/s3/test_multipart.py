@@ -258,6 +258,7 @@ async def test_multipart_checksums(s3, algorithm, kind):
     assert await code(part(s3, upload, 3, b"other", ChecksumAlgorithm=another)) == "InvalidRequest"
     listed = await s3.run("list_parts", Bucket=s3.bucket, Key="m", UploadId=upload)
     assert [p[name] for p in listed["Parts"]] == [p[name] for p in parts]
+    assert (listed["ChecksumAlgorithm"], listed["ChecksumType"]) == (algorithm, kind)
     assert await code(complete(s3, upload, [parts[0], {**parts[1], name: parts[0][name]}])) in ("InvalidPart", "BadDigest")
     async def whole(**claims):  # what the client says of the object; a retry answers the same
         return await s3.run("complete_multipart_upload", Bucket=s3.bucket, Key="m", UploadId=upload, MultipartUpload={"Parts": parts}, **claims)
