@@ -210,9 +210,9 @@ def refused(call, **arguments) -> str:
 NEEDS = {  # what requests need of a subuser's access, by radosgw 16.2; what stands in none of them needs full access
     "": ["list_buckets", "get_bucket_versioning", "get_bucket_location", "put_bucket_versioning", "create_bucket"],
     "read": ["head_bucket", "list_objects_v2", "list_object_versions", "list_multipart_uploads", "head_object", "get_object", "get_object_tagging",
-             "list_parts", "get_foreign"],
+             "list_parts", "get_foreign", "get_public", "list_public"],
     "write": ["put_object", "put_object_tagging", "delete_object_tagging", "create_multipart_upload", "upload_part", "abort_multipart_upload",
-              "delete_object", "delete_objects", "delete_bucket", "put_foreign"],
+              "delete_object", "delete_objects", "delete_bucket", "put_foreign", "put_public"],
     "readwrite": ["copy_object", "upload_part_copy"],
 }
 MAY = {"read": ["", "read"], "write": ["", "write"], "readwrite": [*NEEDS]}
@@ -235,7 +235,8 @@ def attempts(end, owner, bucket: str, foreign: str) -> dict[str, str]:
         ("get_bucket_location", {"Bucket": bucket}), ("get_bucket_lifecycle_configuration", {"Bucket": bucket}),
         ("head_object", place), ("get_object", place), ("get_object_acl", place), ("get_object_tagging", place), ("list_parts", upload),
         ("get_foreign", {"Bucket": foreign, "Key": "k"}), ("put_foreign", {"Bucket": foreign, "Key": "new", "Body": b"1"}),
-        ("acl_foreign", {"Bucket": foreign, "Key": "k"}),
+        ("acl_foreign", {"Bucket": foreign, "Key": "k"}), ("get_public", {"Bucket": foreign, "Key": "public"}),
+        ("put_public", {"Bucket": f"p{foreign}", "Key": "new", "Body": b"1"}), ("list_public", {"Bucket": f"p{foreign}"}),
         ("put_object", {**place, "Body": b"2"}), ("copy_object", {"Bucket": bucket, "Key": "copy", "CopySource": place}),
         ("put_object_tagging", {**place, "Tagging": {"TagSet": [{"Key": "c", "Value": "d"}]}}), ("delete_object_tagging", place),
         ("create_multipart_upload", place), ("upload_part", {**upload, "PartNumber": 2, "Body": b"2"}),
@@ -245,7 +246,8 @@ def attempts(end, owner, bucket: str, foreign: str) -> dict[str, str]:
         ("put_bucket_lifecycle_configuration", {"Bucket": bucket, "LifecycleConfiguration": rules}), ("delete_bucket_lifecycle", {"Bucket": bucket}),
         ("delete_object", {"Bucket": bucket, "Key": "copy"}), ("delete_objects", {"Bucket": bucket, "Delete": {"Objects": [{"Key": "other"}]}}),
         ("create_bucket", {"Bucket": made}), ("delete_bucket", {"Bucket": made})]
-    calls = {"get_foreign": end.get_object, "put_foreign": end.put_object, "acl_foreign": end.get_object_acl}
+    calls = {"get_foreign": end.get_object, "put_foreign": end.put_object, "acl_foreign": end.get_object_acl, "get_public": end.get_object,
+             "put_public": end.put_object, "list_public": end.list_objects_v2}
     return {name: refused(calls.get(name) or getattr(end, name), **arguments) for name, arguments in requests}
 
 
@@ -257,6 +259,8 @@ def test_subusers(pair):
     bucket, foreign, grant = f"b{uid}", f"f{uid}", f"id={uid},id=h{uid}"
     host.create_bucket(Bucket=foreign, GrantFullControl=grant)
     host.put_object(Bucket=foreign, Key="k", Body=b"1", GrantFullControl=grant)
+    host.put_object(Bucket=foreign, Key="public", Body=b"1", ACL="public-read")
+    host.create_bucket(Bucket=f"p{foreign}", ACL="public-read-write")
     owner[0].create_bucket(Bucket=bucket)
     made = {}
     for access, one, other in zip(("read", "write", "readwrite", "full"), tools_in_turn, tools_in_turn[1:] + tools_in_turn[:1], strict=True):
