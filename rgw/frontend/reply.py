@@ -1,4 +1,4 @@
-"""Replies that are complete when they are made: status line, headers and body leave in one write."""
+"""Replies: those that are complete when they are made, of which status line, headers and body leave in one write, and those in pieces."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from http import HTTPStatus
 
 from aiohttp import HttpVersion10, web
+from aiohttp.abc import AbstractStreamWriter
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a header: it would end the header, or hide something in it
 _STATUS_LINES = {status.value: f" {status.value} {status.phrase}" for status in HTTPStatus} | {499: " 499 Client Closed Request"}
@@ -40,15 +41,19 @@ class Reply(web.StreamResponse):
 
     def force_close(self) -> None:
         self._closes = True
+        self._keeps = False  # it may have been prepared
 
-    async def prepare(self, request: web.BaseRequest) -> None:  # type: ignore[override]
+    def _head(self, request: web.BaseRequest) -> bytes:
         old = request.version < (1, 1)
         self._keeps = request.keep_alive and not self._closes
         if self._keeps == old:  # not what the protocol's version takes for granted
             self._lines.append(f"Connection: {'keep-alive' if self._keeps else 'close'}")
         version = "HTTP/1.0" if request.version == HttpVersion10 else "HTTP/1.1"
         head = "\r\n".join([version + _STATUS_LINES[self.status], *self._lines, "\r\n"])
-        data = head.encode("utf-8", "surrogateescape")
+        return head.encode("utf-8", "surrogateescape")
+
+    async def prepare(self, request: web.BaseRequest) -> None:  # type: ignore[override]
+        data = self._head(request)
         if len(self._whole) > _COPIED:
             await request.writer.write(data)
             await request.writer.write_eof(self._whole)
@@ -57,3 +62,26 @@ class Reply(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Everything is on its way since ``prepare``."""
+
+
+class StreamedReply(Reply):
+    """One whose body of ``length`` bytes follows in pieces, by ``write``."""
+
+    def __init__(self, status: int, headers: dict[str, str], length: int) -> None:
+        super().__init__(status, headers, length=length)
+        self._length = length
+        self._writer: AbstractStreamWriter | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> None:  # type: ignore[override]
+        if self._writer is None:
+            self._writer = request.writer
+            await self._writer.write(self._head(request))
+            self._writer.length = self._length  # no more may follow: the next reply would begin in it
+
+    async def write(self, data: bytes) -> None:  # type: ignore[override]
+        assert self._writer is not None
+        await self._writer.write(data)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        assert self._writer is not None
+        await self._writer.write_eof()

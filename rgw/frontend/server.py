@@ -10,7 +10,7 @@ import time
 from contextlib import aclosing
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from rgw.auth.authenticate import authenticate
 from rgw.auth.request import RequestView, bucket_of_host, gateway_domains
@@ -24,7 +24,7 @@ from rgw.frontend.accounting import account
 from rgw.frontend.admin import AdminApi
 from rgw.frontend.body import BodyReader
 from rgw.frontend.protocol import Protocol
-from rgw.frontend.reply import Reply
+from rgw.frontend.reply import Reply, StreamedReply
 from rgw.ops import access
 from rgw.ops.attrs import http_date
 from rgw.ops.request import Request, Result
@@ -140,8 +140,7 @@ class Handler:
         if result.later is not None:
             return await self._slow(request, request_id, result, headers, resource)
         if result.stream is not None:
-            response = web.StreamResponse(status=result.status, headers=headers)
-            response.content_length = result.length
+            response = StreamedReply(result.status, headers, result.length)
             await response.prepare(request)
             try:
                 async with aclosing(result.stream):  # a client that goes away must not leave reads under way
@@ -267,8 +266,8 @@ class Server:
         self._gateway.requests += 1
         try:
             response = await self._handler(request)
-            if self._handler.draining:
-                response.force_close()
+            if self._handler.draining or (request.version < HttpVersion11 and "Transfer-Encoding" in request.headers):
+                response.force_close()  # in HTTP/1.0 nobody can know where such a request ended
             return response
         finally:
             self._active -= 1

@@ -304,6 +304,31 @@ async def test_no_http(untouched, lines):
     assert reply is None or (400 <= reply.status < 500 and reply.code), raw
 
 
+async def test_where_a_request_ends(s3):
+    """A body that hides a request: never served as one. HTTP/1.0 knows no chunks, hence nothing that follows them is taken."""
+    hidden = f"GET /{s3.bucket}/hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def send(version: str, headers: str, body: str) -> bytes:
+        with connect(s3) as sock:
+            sock.settimeout(1)
+            sock.sendall(f"PUT /{s3.bucket}/k {version}\r\nHost: x\r\n{headers}\r\n\r\n{body}".encode())
+            out = b""
+            try:
+                while piece := sock.recv(1 << 16):
+                    out += piece
+            except TimeoutError:
+                pass  # the connection was kept
+            return out
+    for version, headers, body in (
+            ("HTTP/1.0", "Transfer-Encoding: chunked\r\nConnection: keep-alive", "0\r\n\r\n" + hidden),
+            ("HTTP/1.1", f"Content-Length: {len(hidden)}", hidden), ("HTTP/1.1", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden),
+            ("HTTP/1.1", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "0\r\n\r\n" + hidden),
+            ("HTTP/1.1", "Content-Length: 0\r\nContent-Length: 0", hidden), ("HTTP/1.1", "Transfer-Encoding : chunked", "0\r\n\r\n" + hidden),
+            ("HTTP/1.1", "Transfer-Encoding: chunked", "0 \r\n\r\n" + hidden[:10]), ("HTTP/1.1", "Content-Length: 0\r\n Transfer-Encoding: chunked", hidden)):
+        out = await asyncio.to_thread(send, version, headers, body)
+        assert out.count(b"<Error>") == 1 and b"/hidden" not in out, (headers, out)
+
+
 @pytest.mark.parametrize(("lines", "code"), [
     (b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n", "BadRequest"), (b"\0\0\0\0\r\n\r\n", "BadRequest"),
     (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 100_000 + b"\r\n\r\n", "RequestHeaderSectionTooLarge")])
@@ -362,3 +387,14 @@ def test_metadata_that_takes_long():
         assert attrs._meta_value(value)
     assert time.process_time() - started < 0.15
     assert attrs._meta_value("=?utf-8?q?=C3=A9_a?= =?ISO-8859-1?B?6Q==?= b") == "é aé b"
+
+
+@pytest.mark.parametrize("size", [1, 5 << 20])
+async def test_metadata_that_is_no_utf_8(s3, size):
+    """By another gateway: its bytes come as they are, beside a body of any size."""
+    await ask(s3, "PUT", path(s3, "k"), body=b"1" * size)
+    state = await s3.gw.objects.head(await s3.gw.buckets.get(s3.bucket), "k")
+    await s3.gw.objects.set_attrs(state, {"user.rgw.x-amz-meta-a": b"\xff\xe9\0"})
+    for method in ("GET", "HEAD"):
+        reply = await ask(s3, method, path(s3, "k"))
+        assert (reply.status, reply.headers["x-amz-meta-a"], len(reply.body)) == (200, "\xff\xe9", size if method == "GET" else 0)
