@@ -95,6 +95,7 @@ def start_nano(folder: Path, *arguments: str) -> RunningGateway:
     """Starts `rgw nano` and reads endpoint and keys from what it prints, as a person would."""
     log = folder.parent / "nano.log"
     log.touch()
+    before = log.stat().st_size  # of one that ran there earlier
     port = free_port()
     command = [str(BIN / "rgw"), "nano", "--data", str(folder), "--listen", f"127.0.0.1:{port}", *arguments]
     with log.open("ab") as out:
@@ -103,7 +104,7 @@ def start_nano(folder: Path, *arguments: str) -> RunningGateway:
     wait_for_port(gateway)
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end:
-        printed = dict(re.findall(r"^(access key|secret key|endpoint):\s+(\S+)$", log.read_text(), re.M))
+        printed = dict(re.findall(r"^(access key|secret key|endpoint):\s+(\S+)$", log.read_text()[before:], re.M))
         if len(printed) == 3:
             gateway.access_key, gateway.secret_key = printed["access key"], printed["secret key"]
             assert printed["endpoint"] == gateway.endpoint
