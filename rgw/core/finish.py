@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 async def uncancelled(work: Coroutine[Any, Any, T]) -> T:
     """Runs ``work`` to its end even if the caller is cancelled (a client that hangs up); the cancellation then follows."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.get_running_loop().create_task(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

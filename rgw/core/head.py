@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from rgw.core.intents import OpenIntent
 
 log = logging.getLogger(__name__)
+_REMOVE_BUT_OLH = classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])).constant()
 
 
 @dataclass(slots=True)
@@ -164,7 +165,7 @@ async def _write_head(gw: Gateway, write: HeadWrite, old_tails: ExitStack) -> tu
     preparing = IndexChange.prepare(gw, write.bucket, IndexKey.of(write.key, write.instance), delete=False, tag=tag)
     looking: asyncio.Future[ObjectState | None] | None = None
     if not conditional and existing is None:  # what there is to overwrite is looked up meanwhile
-        looking = asyncio.ensure_future(existing_head(gw, write.bucket, write.key, write.instance))
+        looking = asyncio.get_running_loop().create_task(existing_head(gw, write.bucket, write.key, write.instance))
     try:
         change = await preparing
     except BaseException:
@@ -233,7 +234,7 @@ async def _write_once(gw: Gateway, write: HeadWrite, tag: str, existing: ObjectS
     if existing is None:
         op.create(exclusive=True)
     else:
-        op.cmpxattr(IDTAG, existing.idtag).create().call(classes.OBJ_REMOVE(ObjRemoveOp([OLH_PREFIX])))
+        op.cmpxattr(IDTAG, existing.idtag).create().call(_REMOVE_BUT_OLH)
     attrs = _attrs(write, tag)
     op.setxattrs(attrs)
     if existing is not None and OLH_IDTAG in existing.attrs:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -69,6 +68,25 @@ def exceeds(quota: QuotaInfo, sums: Sums, more: Sums, part: float = 1.0) -> bool
     return bool(quota.max_size >= 0 and bytes_then > quota.max_size * part)
 
 
+class _Room:
+    """See ``Quotas.room``. Every write enters one: a generator for a context manager would cost it more than all it does here."""
+
+    __slots__ = ("_quotas", "_bucket", "_more", "_accounts")
+
+    def __init__(self, quotas: Quotas, bucket: Bucket, more: Sums) -> None:
+        self._quotas, self._bucket, self._more = quotas, bucket, more
+
+    async def __aenter__(self) -> None:
+        self._accounts = await self._quotas.admit(self._bucket, self._more)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        more = self._more
+        for account in self._accounts:
+            account.flying += replace(more, objects=-more.objects, size=-more.size, rounded=-more.rounded)
+            if kind is None:
+                account.known += more
+
+
 class Quotas:
     """Room for writes. ``touched`` buckets are brought into their owners' sums in the background."""
 
@@ -78,27 +96,17 @@ class Quotas:
         self._touched: dict[str, Bucket] = {}
         self._worker = BackgroundTask("quota")
 
-    @asynccontextmanager
-    async def room(self, bucket: Bucket, size: int, objects: int = 1) -> AsyncIterator[None]:
+    def room(self, bucket: Bucket, size: int, objects: int = 1) -> _Room:
         """Holds room for a write of ``size`` bytes while it is under way. S3Error QuotaExceeded if there is none."""
-        more = added(size, objects)
-        accounts = await self._admit(bucket, more)
-        done = False
-        try:
-            yield
-            done = True
-        finally:
-            for account in accounts:
-                account.flying += replace(more, objects=-more.objects, size=-more.size, rounded=-more.rounded)
-                if done:
-                    account.known += more
+        return _Room(self, bucket, added(size, objects))
 
     async def check(self, bucket: Bucket, size: int) -> None:
         """S3Error QuotaExceeded unless an object of this size has room now: for bodies whose size shows at their end."""
-        for account in await self._admit(bucket, more := added(size)):
+        for account in await self.admit(bucket, more := added(size)):
             account.flying += replace(more, objects=-more.objects, size=-more.size, rounded=-more.rounded)
 
-    async def _admit(self, bucket: Bucket, more: Sums) -> list[_Account]:
+    async def admit(self, bucket: Bucket, more: Sums) -> list[_Account]:
+        """The accounts of the quotas there are, each with ``more`` under way. S3Error QuotaExceeded."""
         own, user_quota = bucket.info.quota, None
         try:
             owner = await self._gateway.users.get(bucket.owner)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import xxhash
 
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -25,6 +27,7 @@ def shards_mod(value: int, shards: int) -> int:
     return value % (7877 if shards <= 7877 else 65521) % shards
 
 
+@lru_cache(1024)
 def bucket_shard(key: str, shards: int) -> int:
     """The index shard of an object's unescaped key (of multipart's derived names: the final object's key)."""
     h = strhash(key)

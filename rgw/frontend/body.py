@@ -17,6 +17,7 @@ from rgw.auth.identity import PayloadKind, PayloadPlan
 from rgw.errors import S3Error
 
 _OFF_LOOP = 64 * 1024  # hashing more bytes than this at once goes to a thread
+_MD5, _SHA256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()  # copied: OpenSSL 3 takes several times as long to begin a sum
 _BATCH = 128 << 10  # bytes that are hashed at once
 
 
@@ -43,8 +44,8 @@ class BodyReader:
         self._md5_wanted = checksums.content_md5(headers) if self.announced else None
         self._expected = checksums.expected(headers) if self.announced else None
         small = self.length is not None and self.length <= _OFF_LOOP
-        self._md5 = hashlib.md5(usedforsecurity=False) if small else md5.new()
-        self._sha256 = hashlib.sha256() if plan.kind is PayloadKind.SIGNED_SHA256 else None
+        self._md5 = _MD5.copy() if small else md5.new()
+        self._sha256 = _SHA256.copy() if plan.kind is PayloadKind.SIGNED_SHA256 else None
         self.algorithm = self._expected.algorithm if self._expected else None
         self._checksum = checksums.Checksum(self.algorithm) if self.algorithm else None
         self._expect = headers.get("expect", "").lower() == "100-continue"

@@ -91,7 +91,7 @@ class WriteOp(_Op):
     __slots__ = ("mtime", "urgent")
 
     def __init__(self, mtime: int | None = None, *, urgent: bool = False) -> None:
-        super().__init__()
+        self.steps = []
         self.mtime = mtime
         self.urgent = urgent
 
@@ -127,7 +127,7 @@ class WriteOp(_Op):
         return self
 
     def setxattrs(self, values: Mapping[str, bytes]) -> WriteOp:
-        self.steps.extend((StepKind.SETXATTR, item) for item in values.items())
+        self.steps += [(StepKind.SETXATTR, item) for item in values.items()]
         return self
 
     def rmxattr(self, name: str) -> WriteOp:

@@ -68,10 +68,17 @@ static void list_end(struct cxx_list *l) {
 }
 static int rb_has_nul_names(void) { return cxx_aio_read && cxx_aio_write && cxx_locator && cxx_op_init && cxx_op_end && cxx_mtime2; }
 
+/* Large buffers of reads that found little, of which hardly a page is in memory, are kept for the next reads: malloc would take them from
+ * the kernel and give them back each time. The loop's thread alone uses them. */
+enum { SPARES = 64, SPARE_ROOM = 1 << 20, SPARE_USED = 64 << 10 };
+
 struct rb_queue {
     pthread_mutex_t lock;
     struct rb_op *head, *tail;
     int fd;
+    int spares;
+    size_t spare_room; /* bytes of each */
+    char *spare[SPARES];
 };
 
 struct rb_step {
@@ -81,6 +88,7 @@ struct rb_step {
     int64_t sec, nsec;
     char *out;
     size_t out_len;
+    size_t room; /* bytes of a read's `out`, for `keep_or_free` */
     struct timespec when;
     time_t seconds;
     int exec_buffer; /* librados allocated `out` */
@@ -159,13 +167,26 @@ static struct rb_op *rb_queue_take(struct rb_queue *q) {
     return head;
 }
 
+static char *take_or_malloc(struct rb_queue *q, size_t room) {
+    return room == q->spare_room && q->spares ? q->spare[--q->spares] : malloc(room);
+}
+static void keep_or_free(struct rb_queue *q, struct rb_step *s) {
+    if (s->room < SPARE_ROOM || s->out_len > SPARE_USED || q->spares == SPARES || (q->spares && s->room != q->spare_room)) free(s->out);
+    else {
+        q->spare_room = s->room;
+        q->spare[q->spares++] = s->out;
+    }
+}
+
 static void rb_op_free(struct rb_op *op) {
     for (int i = 0; i < op->count; i++) {
         struct rb_step *s = &op->steps[i];
         if (s->xattrs) rados_getxattrs_end(s->xattrs);
         if (s->omap) rados_omap_get_end(s->omap);
         if (s->has_header) list_end(&s->header);
-        if (s->exec_buffer) rados_buffer_free(s->out); else free(s->out);
+        if (s->exec_buffer) rados_buffer_free(s->out);
+        else if (s->room) keep_or_free(op->queue, s);
+        else free(s->out);
     }
     free(op->steps);
     free(op->data);
@@ -178,6 +199,7 @@ static void rb_op_free(struct rb_op *op) {
 
 static void rb_queue_free(struct rb_queue *q) {
     for (struct rb_op *op = q->head, *next; op; op = next) { next = op->next; rb_op_free(op); }
+    while (q->spares) free(q->spare[--q->spares]);
     close(q->fd);
     pthread_mutex_destroy(&q->lock);
     free(q);
@@ -369,8 +391,9 @@ static void rb_stat(struct rb_op *op, int i) {
 static void rb_getxattrs(struct rb_op *op, int i) { rados_read_op_getxattrs(op->handle, &op->steps[i].xattrs, &op->steps[i].code); }
 static int rb_read(struct rb_op *op, int i, uint64_t offset, size_t room) {
     struct rb_step *s = &op->steps[i];
-    s->out = malloc(room);
+    s->out = take_or_malloc(op->queue, room);
     if (!s->out) return -ENOMEM;
+    s->room = room;
     rados_read_op_read(op->handle, offset, room, s->out, &s->out_len, &s->code);
     return 0;
 }

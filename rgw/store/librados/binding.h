@@ -13,7 +13,7 @@ struct rb_step {
 struct rb_op {
     struct rb_op *next;
     int event;             /* 0 completion, 1 notify, 2 watch lost */
-    uint64_t token;        /* of the watch, for events 1 and 2 */
+    uint64_t token;        /* of the watch for events 1 and 2; else the operation's */
     int code;
     uint64_t version;
     int version_asserted;  /* so ERANGE and EOVERFLOW mean that it was another one */

@@ -19,6 +19,7 @@ WATCH_TIMEOUT = 15  # seconds without a ping after which the OSD drops a watch; 
 LIST_BATCH = 1000
 LIST_END = -2  # librados' answer after the last name
 FULL_FORCE = 128  # LIBRADOS_OPERATION_FULL_FORCE
+_NULS = lib is not None and lib.rb_has_nul_names()
 _tokens = itertools.count(1)
 
 
@@ -28,7 +29,7 @@ def _version(op: Any) -> WriteResult:
 
 def _name(value: str) -> bytes:
     """An object's name or locator: NULs only where librados' C++ functions take them."""
-    return value.encode("utf-8", "surrogateescape") if lib.rb_has_nul_names() else text(value, "an object's name")
+    return value.encode("utf-8", "surrogateescape") if _NULS else text(value, "an object's name")
 
 
 class RadosWatch(Watch):

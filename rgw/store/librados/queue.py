@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,8 @@ class CompletionQueue:
         self.c = lib.rb_queue_new()
         if not self.c:
             raise Unavailable("no memory or file descriptor for the completion queue")
-        self.pending: dict[int, tuple[asyncio.Future[Any], Finish, str, RadosClient]] = {}
+        self.pending: dict[int, tuple[asyncio.Future[Any], Finish, str, RadosClient]] = {}  # by token
+        self._tokens = itertools.count(1)
         self.watches: dict[int, tuple[Callable[[bytes], None], Callable[[], None], RadosClient]] = {}  # by token
         self._closing_watches: set[asyncio.Task[None]] = set()
         self.wakes = 0
@@ -35,7 +37,8 @@ class CompletionQueue:
     def expect(self, client: RadosClient, op: Any, finish: Finish, what: str) -> asyncio.Future[Any]:
         """A future of ``finish(op)``. A task that stops waiting does not stop the operation: it is freed when it ends."""
         future = self.loop.create_future()
-        self.pending[int(ffi.cast("uintptr_t", op))] = (future, finish, what, client)
+        op.token = token = next(self._tokens)
+        self.pending[token] = (future, finish, what, client)
         client.begin()
         return future
 
@@ -57,7 +60,7 @@ class CompletionQueue:
             self._idle.set()
 
     def _settle(self, op: Any) -> None:
-        future, finish, what, client = self.pending.pop(int(ffi.cast("uintptr_t", op)))
+        future, finish, what, client = self.pending.pop(op.token)
         client.end(op.code)
         if future.done():  # its task was cancelled
             return

@@ -15,7 +15,7 @@ from rgw.store.librados.binding import ffi, lib, text
 FIRST_ROOM = 64 * 1024  # for a read to the end, whose length is not known: a second read follows when it is not enough
 NUL_SPARE = 1000  # omap entries asked for beyond a page whose bounds hold a NUL
 _lengths = Struct("=II")
-_xattr_name = lru_cache(1024)(text)
+_c_text = lru_cache(1024)(text)  # of names that come again and again: xattrs, classes, methods
 
 
 class ReadAgain(Exception):
@@ -89,7 +89,7 @@ def _page(step: Any, args: Any) -> OmapPage:
 def _exec(op: Any, i: int, args: Any) -> None:
     call: ClassCall = args[0]
     request = call.encode()
-    lib.rb_exec(op, i, call.method.cls.encode(), call.method.name.encode(), request, len(request))
+    lib.rb_exec(op, i, _c_text(call.method.cls), _c_text(call.method.name), request, len(request))
 
 
 def _headers() -> None:
@@ -111,14 +111,14 @@ _BUILDERS: dict[StepKind, Callable[[Any, int, Any], Any]] = {
     StepKind.CREATE: lambda op, i, a: lib.rb_create(op, a[0]),
     StepKind.ASSERT_EXISTS: lambda op, i, a: lib.rb_assert_exists(op),
     StepKind.ASSERT_VERSION: lambda op, i, a: lib.rb_assert_version(op, a[0]),
-    StepKind.CMPXATTR: lambda op, i, a: lib.rb_cmpxattr(op, _xattr_name(a[0]), a[1], len(a[1])),
+    StepKind.CMPXATTR: lambda op, i, a: lib.rb_cmpxattr(op, _c_text(a[0]), a[1], len(a[1])),
     StepKind.WRITE: _write,
     StepKind.WRITE_FULL: _write_full,
     StepKind.APPEND: _append,
     StepKind.TRUNCATE: lambda op, i, a: lib.rb_truncate(op, a[0]),
     StepKind.REMOVE: lambda op, i, a: lib.rb_remove(op),
-    StepKind.SETXATTR: lambda op, i, a: lib.rb_setxattr(op, _xattr_name(a[0]), bytes(a[1]), len(a[1])),
-    StepKind.RMXATTR: lambda op, i, a: lib.rb_rmxattr(op, _xattr_name(a[0])),
+    StepKind.SETXATTR: lambda op, i, a: lib.rb_setxattr(op, _c_text(a[0]), bytes(a[1]), len(a[1])),
+    StepKind.RMXATTR: lambda op, i, a: lib.rb_rmxattr(op, _c_text(a[0])),
     StepKind.OMAP_SET: _omap_set,
     StepKind.OMAP_RM: _omap_rm,
     StepKind.OMAP_CMP: lambda op, i, a: lib.rb_omap_cmp(op, i, a[0], len(a[0]), a[1], len(a[1])),
