@@ -15,7 +15,8 @@ from rgw.formats.acl import AccessControlPolicy
 from rgw.store.librados import connect
 from tests.radosgw.conftest import COLD, COMPRESSED, SECOND, client
 from tests.radosgw.test_crossed import MIB, code, combined, data_of, keys, md5, upload
-from tests.radosgw.tools import collect, settled
+from tests.radosgw.test_versions import status, versions
+from tests.radosgw.tools import collect, settled, settled_versions
 
 
 def test_placement_of_its_own(crossed):
@@ -185,7 +186,7 @@ async def _unsharded(pair, uid: str, name: str, shards: int) -> None:
 
 
 def test_shards(crossed):
-    """Buckets whose index has no shards, or one."""
+    """Buckets whose index has no shards, or one, without and with versions."""
     names, parts = sorted(["_a", "b", "dir/c", "dir/d", "ü"], key=str.encode), [data_of(5 * MIB), data_of(5 * MIB + 1)]
     buckets = {shards: f"s{shards}{secrets.token_hex(4)}" for shards in (0, 1)}
     for shards, name in buckets.items():
@@ -205,6 +206,16 @@ def test_shards(crossed):
             crossed.check.delete_object(Bucket=name, Key=key)
     crossed.settled()
     for name in buckets.values():
+        status(crossed.check, name, "Enabled")
+        for end, other in ((crossed.write, crossed.check), (crossed.check, crossed.write)):
+            end.put_object(Bucket=name, Key="b", Body=b"1")
+            other.delete_object(Bucket=name, Key="b")
+        rows = versions(crossed.write, name)
+        assert rows == versions(crossed.check, name) and len(rows) == 4
+        assert settled_versions(crossed.pair, name) == 2
+        for row, end in zip(rows, (crossed.write, crossed.check) * 2, strict=True):
+            end.delete_object(Bucket=name, Key=row[0], VersionId=row[1])
+        assert settled_versions(crossed.pair, name) == 0
         crossed.check.delete_bucket(Bucket=name)
 
 

@@ -152,14 +152,15 @@ def test_suspended(crossed):
 def test_multipart_and_references(crossed):
     one, two, shadow = crossed.write, crossed.check, Shadow(crossed)
     place = {"Bucket": crossed.bucket, "Key": "m"}
-    status(one, crossed.bucket, "Enabled")
     parts = [secrets.token_bytes(5 * MIB), b"end"]
     made = []
-    for _ in range(2):
-        upload = one.create_multipart_upload(**place)["UploadId"]
-        done = [{"PartNumber": number, "ETag": one.upload_part(UploadId=upload, PartNumber=number, Body=part, **place)["ETag"]}
-                for number, part in enumerate(parts, 1)]
-        made.append(one.complete_multipart_upload(UploadId=upload, MultipartUpload={"Parts": done}, **place).get("VersionId"))
+    for end in (one, two):  # the first is begun before there are versions, and both change hands
+        upload = end.create_multipart_upload(**place)["UploadId"]
+        done = [{"PartNumber": number, "ETag": sender.upload_part(UploadId=upload, PartNumber=number, Body=part, **place)["ETag"]}
+                for number, (part, sender) in enumerate(zip(parts, (one, two), strict=True), 1)]
+        status(one, crossed.bucket, "Enabled")
+        other = two if end is one else one
+        made.append(other.complete_multipart_upload(UploadId=upload, MultipartUpload={"Parts": done}, **place).get("VersionId"))
     known = [row[1] for row in versions(two, crossed.bucket)]
     assert len(known) == 2 and set(made) <= {*known, None}
     shadow.held = {("m", version): b"".join(parts) for version in known}
