@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rgw.core import metadata_sections
 from rgw.core.buckets import entry_oid, instance_oid
 from rgw.core.parallel import each
-from rgw.core.reshard import DONE, IN_PROGRESS
+from rgw.core.reshard_ending import DONE, IN_PROGRESS
 from rgw.formats.basics import BucketName
 from rgw.formats.bucket import BucketEntryPoint, BucketInfo
 from rgw.store.errors import NotFound

@@ -6,7 +6,7 @@ import pytest
 
 from rgw.core import stale_instances
 from rgw.core.buckets import entry_oid, instance_oid
-from rgw.core.reshard import DONE
+from rgw.core.reshard_ending import DONE
 from rgw.store.errors import NotFound
 from rgw.store.interface import ReadOp
 from tests.core.helpers import put
