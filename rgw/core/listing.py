@@ -400,8 +400,9 @@ async def _merge(shards: list[_Shard]) -> AsyncIterator[ListedEntry]:
 
 
 def _to_be_shown(rows: list[ListedEntry]) -> bool:
-    """Whether all that the class found is shown under its name in the index, as it mostly is."""
-    if not all(map(_IS_PLAIN, rows)) and not all(entry.plain or entry.flags == FLAG_COMMON_PREFIX for entry in rows):
+    """Whether all that the class found is shown under its name in the index, as it mostly is. Null versions may stand at a wrong place."""
+    if not all(map(_IS_PLAIN, rows)) and not all(
+            entry.plain or entry.flags == FLAG_COMMON_PREFIX or (entry.instance and entry.exists and not entry.pending) for entry in rows):
         return False
     first = bisect_left(rows, "_", key=_NAME)
     return first == len(rows) or not rows[first].name.startswith("_")
