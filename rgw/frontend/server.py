@@ -34,6 +34,7 @@ log = logging.getLogger("rgw.frontend")
 _MAX_HEADERS = 1024  # more than S3 stores as metadata, whose size alone is limited
 _READ_AHEAD = 16 << 10  # bytes of a body above which no more are read; one read may bring 256 KiB, and every connection may hold as many
 _IDLE = 65.0  # seconds that a connection may take for the header of its next request; radosgw's request_timeout_ms
+_OFF_LOOP = 64 << 10  # bytes of XML above which it is parsed in a thread
 _HEARTBEAT = 5.0  # seconds between the blanks that keep a slow reply's connection alive
 
 
@@ -226,6 +227,8 @@ def _xml_of(body: BodyReader) -> Any:
     async def read(data: bytes | None = None) -> Any:
         if data is None:
             data = await body.read(xml.MAX_BYTES)
+        if len(data) > _OFF_LOOP:
+            return await asyncio.to_thread(xml.parse, data)
         return xml.parse(data) if data else None
     return read
 

@@ -18,6 +18,7 @@ except ImportError:  # not built, or for another Python
 
 MAX_BYTES = 2 << 20   # a CompleteMultipartUpload of 10,000 parts with checksums fits
 MAX_DEPTH = 16
+_TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -38,13 +39,14 @@ def parse(data: bytes) -> etree._Element:
         raise S3Error("MalformedXML") from error
     if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]
         raise S3Error("MalformedXML")
-    stack = [(root, 1)]
-    while stack:
-        element, depth = stack.pop()
-        if depth > MAX_DEPTH or not isinstance(element.tag, str):
+    if _TOO_DEEP(root):
+        raise S3Error("MalformedXML")
+    for element in root.iter():
+        tag = element.tag
+        if not isinstance(tag, str):
             raise S3Error("MalformedXML")
-        element.tag = element.tag.rpartition("}")[2]
-        stack.extend((child, depth + 1) for child in element)
+        if tag[0] == "{":
+            element.tag = tag.rpartition("}")[2]
     return root
 
 

@@ -1,4 +1,5 @@
 import re
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from rgw.ops.request import Rows
     b"", b"<a>", b"<a/><b/>", b"no xml", b"\x00", b"<!DOCTYPE a><a/>",
     b'<!DOCTYPE a [<!ENTITY x "y"><!ENTITY z "&x;&x;">]><a>&z;</a>',
     b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>',
-    b"<a>" * 50 + b"</a>" * 50,
+    b"<a>" * 50 + b"</a>" * 50, b"<a>" * 17 + b"</a>" * 17,
 ])
 def test_refuses_all_but_plain_xml(document):
     with pytest.raises(S3Error) as refusal:
@@ -25,6 +26,17 @@ def test_refuses_all_but_plain_xml(document):
 def test_refuses_large_documents():
     with pytest.raises(S3Error):
         xml.parse(b"<a>" + b" " * xml.MAX_BYTES + b"</a>")
+
+
+def test_as_many_elements_as_fit():
+    started = time.process_time()
+    root = xml.parse(b"<a>" + b"<b/>" * 500_000 + b"</a>")
+    assert len(root) == 500_000 and time.process_time() - started < 1
+
+
+def test_depth_and_namespaces():
+    root = xml.parse(b"<a xmlns='urn:x'>" + b"<a>" * 14 + b"<y:b xmlns:y='urn:y'>1</y:b>" + b"</a>" * 15)
+    assert [element.tag for element in root.iter()] == ["a"] * 15 + ["b"]
 
 
 def test_ten_thousand_parts_fit():
