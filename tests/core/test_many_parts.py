@@ -58,13 +58,13 @@ async def test_listing_uploads_jumps_over_parts(gateway, bucket, user, add_entri
     names = [f"_multipart_k.{upload.upload_id}.{number}" for number in range(2, 5001)]
     await ioctx.write(oid, WriteOp().omap_set({name.encode(): replace(entry, name=name).encode() for name in names}))
     fetched = 0
-    fetch = listing._Shard._fetch
+    fetch = listing._fetch
 
-    async def counted(shard):
+    async def counted(shards):
         nonlocal fetched
-        await fetch(shard)
-        fetched += len(shard.page)
-    monkeypatch.setattr(listing._Shard, "_fetch", counted)
+        await fetch(shards)
+        fetched += sum(len(shard.page) for shard in shards)
+    monkeypatch.setattr(listing, "_fetch", counted)
     page = await gateway.multipart.list_uploads(bucket)
     assert [item.key for item in page.uploads] == ["a", "k", "k.5", "z"]
     assert fetched < 2000  # of 5,004
