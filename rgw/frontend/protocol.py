@@ -18,9 +18,9 @@ log = logging.getLogger("rgw.frontend")
 class Protocol(web.RequestHandler):  # type: ignore[type-arg]
     """A connection. Such a refusal always closes it: where the next request would begin is not known."""
 
-    def handle_error(
+    def handle_error(  # type: ignore[override]  # see Reply
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> Reply | web.StreamResponse:
         if status >= 500 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         request_id = random_bytes(10).hex()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from aiohttp import HttpVersion10, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a header: it would end the header, or hide something in it
@@ -14,26 +14,22 @@ _BODILESS = (204, 304)
 _COPIED = 64 << 10  # bytes of body that are cheaper to join to the headers than to write by themselves
 
 
-class Reply(web.StreamResponse):
-    """``headers`` without Content-Length and Connection; ``length``: what a HEAD request is told in the body's place, in bytes.
-    ValueError for control characters in a header."""
+class Reply:
+    """What aiohttp's connections ask of a response, and no more. ``headers`` without Content-Length and Connection; ``length``: what a HEAD
+    request is told in the body's place, in bytes. ValueError for control characters in a header."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes = b"", length: int | None = None) -> None:
-        super().__init__(status=status)
+        self.status = status
         lines = [f"{name}: {value}" for name, value in headers.items()]
         if status not in _BODILESS:
             lines.append(f"Content-Length: {len(body) if length is None else length}")
-        if _FORBIDDEN.search("".join(lines)):
+        text = "".join(lines)
+        if not text.isprintable() and _FORBIDDEN.search(text):  # the first question is the quick one
             raise ValueError("control characters in a header of a reply")
         self._lines = lines
         self._whole = body
-        self._body_length = len(body)
         self._closes = False
-        self._keeps = False
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._keeps
+        self.keep_alive = False
 
     @property
     def body_length(self) -> int:
@@ -41,18 +37,18 @@ class Reply(web.StreamResponse):
 
     def force_close(self) -> None:
         self._closes = True
-        self._keeps = False  # it may have been prepared
+        self.keep_alive = False  # it may have been prepared
 
     def _head(self, request: web.BaseRequest) -> bytes:
-        old = request.version < (1, 1)
-        self._keeps = request.keep_alive and not self._closes
-        if self._keeps == old:  # not what the protocol's version takes for granted
-            self._lines.append(f"Connection: {'keep-alive' if self._keeps else 'close'}")
+        old = request.version < HttpVersion11
+        self.keep_alive = request.keep_alive and not self._closes
+        if self.keep_alive == old:  # not what the protocol's version takes for granted
+            self._lines.append(f"Connection: {'keep-alive' if self.keep_alive else 'close'}")
         version = "HTTP/1.0" if request.version == HttpVersion10 else "HTTP/1.1"
         head = "\r\n".join([version + _STATUS_LINES[self.status], *self._lines, "\r\n"])
         return head.encode("utf-8", "surrogateescape")
 
-    async def prepare(self, request: web.BaseRequest) -> None:  # type: ignore[override]
+    async def prepare(self, request: web.BaseRequest) -> None:
         data = self._head(request)
         if len(self._whole) > _COPIED:
             await request.writer.write(data)
@@ -72,13 +68,13 @@ class StreamedReply(Reply):
         self._length = length
         self._writer: AbstractStreamWriter | None = None
 
-    async def prepare(self, request: web.BaseRequest) -> None:  # type: ignore[override]
+    async def prepare(self, request: web.BaseRequest) -> None:
         if self._writer is None:
             self._writer = request.writer
             await self._writer.write(self._head(request))
             self._writer.length = self._length  # no more may follow: the next reply would begin in it
 
-    async def write(self, data: bytes) -> None:  # type: ignore[override]
+    async def write(self, data: bytes) -> None:
         assert self._writer is not None
         await self._writer.write(data)
 

@@ -31,6 +31,7 @@ from rgw.ops.request import Request, Result
 from rgw.store import errors as store_errors
 
 log = logging.getLogger("rgw.frontend")
+Response = Reply | web.StreamResponse
 _MAX_HEADERS = 1024  # more than S3 stores as metadata, whose size alone is limited
 _READ_AHEAD = 16 << 10  # bytes of a body above which no more are read; one read may bring 256 KiB, and every connection may hold as many
 _IDLE = 65.0  # seconds that a connection may take for the header of its next request; radosgw's request_timeout_ms
@@ -51,14 +52,14 @@ class Handler:
         self._under_way = 0  # requests
         self.unfinished: set[asyncio.Task[Any]] = set()  # slow operations: they go on when their client is gone
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: web.BaseRequest) -> Response:
         request_id = random_bytes(10).hex()
         started = time.perf_counter()
         resource, op_name, status = "", "-", 500
         body: BodyReader | None = None
         req: Request | None = None
         result: Result | None = None
-        response: web.StreamResponse | None = None
+        response: Response | None = None
         charge: Charge = []
         self._under_way += 1
         try:
@@ -136,7 +137,7 @@ class Handler:
             response.force_close()  # the client may or may not send its body now
         return response
 
-    async def _render(self, request: web.BaseRequest, request_id: str, result: Result, resource: str) -> web.StreamResponse:
+    async def _render(self, request: web.BaseRequest, request_id: str, result: Result, resource: str) -> Response:
         headers = self._headers(request_id) | result.headers
         if result.later is not None:
             return await self._slow(request, request_id, result, headers, resource)
@@ -168,7 +169,7 @@ class Handler:
         return Reply(result.status, headers, data)
 
     async def _slow(self, request: web.BaseRequest, request_id: str, result: Result, headers: dict[str, str],
-                    resource: str) -> web.StreamResponse:
+                    resource: str) -> Response:
         """Waits; after some seconds answers 200 and sends blanks, so that a refusal then stands in the body, as with S3."""
         assert result.later is not None
         task = asyncio.ensure_future(result.later)
@@ -206,7 +207,7 @@ class Handler:
         return {"x-amz-request-id": request_id, "x-amz-id-2": self._host_id, "Date": http_date(int(time.time())), "Server": "pyrgw"}
 
 
-def _sent(result: Result | None, response: web.StreamResponse | None) -> int:
+def _sent(result: Result | None, response: Response | None) -> int:
     """Bytes of the reply's body, also of one that broke off."""
     if result is not None and result.stream is not None:
         return result.sent
@@ -249,7 +250,7 @@ class Server:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._handler = Handler(gateway)
-        self._server = web.Server(self._count, access_log=None, auto_decompress=False)  # objects are kept as sent
+        self._server = web.Server(self._count, access_log=None, auto_decompress=False)  # type: ignore[arg-type]  # see Reply
         self._active = 0
         self._quiet = asyncio.Event()  # set while stopping, once no request is under way
         self._listeners: list[asyncio.Server] = []
@@ -264,7 +265,7 @@ class Server:
                         auto_decompress=False,  # objects are kept as sent
                         read_bufsize=_READ_AHEAD, max_headers=_MAX_HEADERS, keepalive_timeout=_IDLE)
 
-    async def _count(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _count(self, request: web.BaseRequest) -> Response:
         self._active += 1
         self._gateway.requests += 1
         try:

@@ -13,7 +13,7 @@ from rgw.store.interface import IoCtx, ObjectName, ReadOp, ReadResult, Watch, Wr
 from rgw.store.librados import steps
 from rgw.store.librados.binding import check, ffi, lib, text
 from rgw.store.librados.client import RadosClient
-from rgw.store.librados.queue import CompletionQueue
+from rgw.store.librados.queue import CompletionQueue, Finish
 
 WATCH_TIMEOUT = 15  # seconds without a ping after which the OSD drops a watch; so long a gateway that hangs holds up the others
 LIST_BATCH = 1000
@@ -66,22 +66,21 @@ class RadosIoCtx(IoCtx):
             raise NotFound(f"pool {self.pool}")
         return self._c
 
-    def _submit(self, oid: str, locator: str, op: Any, sec: int, nsec: int, flags: int = 0) -> None:
+    def _send(self, oid: str, locator: str, op: Any, finish: Finish, sec: int = 0, nsec: int = 0, flags: int = 0) -> asyncio.Future[Any]:
         name, key = _name(oid), _name(locator)
-        check(lib.rb_submit(op, self.c, name, len(name), key or ffi.NULL, len(key), sec, nsec, flags), oid)
+        return self._queue.send(self.client, finish, oid, op, self.c, name, len(name), key or ffi.NULL, len(key), sec, nsec, flags)
 
     async def write(self, oid: str, op: WriteOp, locator: str = "") -> WriteResult:
-        queue = self._queue
         sec, nsec = (0, -1) if op.mtime is None else divmod(op.mtime, 1_000_000_000)
-        c = lib.rb_op_new(queue.c, 1, len(op.steps), op.mtime is not None or "\0" in oid)
+        c = lib.rb_op_new(self._queue.c, 1, len(op.steps), op.mtime is not None or "\0" in oid)
         try:
             steps.build(c, op.steps)
-            self._submit(oid, locator, c, sec, nsec, FULL_FORCE if op.urgent else 0)
+            done = self._send(oid, locator, c, _version, sec, nsec, FULL_FORCE if op.urgent else 0)
         except BaseException:
             lib.rb_op_free(c)
             raise
         del op  # librados has copied its data, which may be large
-        return await queue.expect(self.client, c, _version, oid)
+        return await done
 
     async def read(self, oid: str, op: ReadOp, locator: str = "") -> ReadResult:
         room = steps.FIRST_ROOM
@@ -95,11 +94,11 @@ class RadosIoCtx(IoCtx):
         c = lib.rb_op_new(self._queue.c, 0, len(op.steps) + 1, 0)
         try:
             steps.build(c, op.steps or ReadOp().stat().steps, room)
-            self._submit(oid, locator, c, 0, 0)
+            done = self._send(oid, locator, c, lambda done: steps.result(done, op.steps, room))
         except BaseException:
             lib.rb_op_free(c)
             raise
-        return await self._queue.expect(self.client, c, lambda done: steps.result(done, op.steps, room), oid)
+        return await done
 
     async def call_each(self, calls: Sequence[tuple[str, ClassCall]]) -> list[Any]:
         replies = await asyncio.gather(*[self._call(oid, call) for oid, call in calls], return_exceptions=True)
@@ -113,7 +112,7 @@ class RadosIoCtx(IoCtx):
         c = lib.rb_op_new(self._queue.c, 0, 1, 0)
         try:
             steps.build(c, ReadOp().call(call).steps)
-            self._submit(oid, "", c, 0, 0)
+            return self._send(oid, "", c, lambda done: steps.output(done.steps[0]))
         except BaseException as error:
             lib.rb_op_free(c)
             if not isinstance(error, StoreError):
@@ -121,7 +120,6 @@ class RadosIoCtx(IoCtx):
             failed = self._queue.loop.create_future()
             failed.set_exception(error)
             return failed
-        return self._queue.expect(self.client, c, lambda done: steps.output(done.steps[0]), oid)
 
     async def list_objects(self) -> AsyncIterator[ObjectName]:
         """Asks librados in a thread, a batch at a time."""
