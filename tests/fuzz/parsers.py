@@ -97,7 +97,7 @@ def chunks(data: bytes) -> None:
 
 def documents(data: bytes) -> None:
     root = xml.parse(data)
-    multipart._wanted(root)
+    multipart._wanted(root, 10_000)
 
 
 def configuration(data: bytes) -> None:
