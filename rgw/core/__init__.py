@@ -1,7 +1,7 @@
 """A gateway without HTTP. Where to begin, by subject; the first line of each file says what it is.
 
 The gateway          gateway, options, zone, places (which pool), background
-Users                users, subusers, caps, quotas, user_stats, usage, ratelimit
+Users                users, subusers, suspension, caps, quotas, user_stats, usage, ratelimit
 Metadata             metadata (system objects and their cache), metadata_sections (as radosgw's JSON)
 Buckets              buckets, bucket_owners, purge
 A bucket's index     index, indexed (one change), key_index (one key), raw_index, listing, index_repair, null_notes, null_places

@@ -89,11 +89,14 @@ class Request:
         return self.identity.user
 
     async def find_bucket(self, name: str) -> Bucket:
-        """The bucket that a client means by ``name`` (of the caller's own tenant) or ``tenant:name``. S3Error NoSuchBucket."""
+        """The bucket that a client means by ``name`` (of the caller's own tenant) or ``tenant:name``. S3Error NoSuchBucket, UserSuspended."""
         tenant, colon, bare = name.rpartition(":")
         if not colon and self.identity.user is not None:
             tenant = self.identity.user.tenant
-        return self.gw.buckets.cached(bare, tenant) or await self.gw.buckets.get(bare, tenant)
+        bucket = self.gw.buckets.cached(bare, tenant) or await self.gw.buckets.get(bare, tenant)
+        if bucket.suspended and not (self.identity.user is not None and self.identity.user.system):
+            raise S3Error("UserSuspended")
+        return bucket
 
     def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
         """A query parameter; S3Error InvalidArgument unless it is a number in the range."""

@@ -53,10 +53,16 @@ def test_keys_suspension_and_caps(pair, admin):
     for end in [*ends_of(pair, first), *ends_of(pair, second)]:
         eventually(end.list_buckets, "")
         assert [row["Name"] for row in end.list_buckets()["Buckets"]] == [bucket]
+    ends_of(pair, first)[0].put_object(Bucket=bucket, Key="k", Body=b"1", ACL="public-read")
+    others = ends_of(pair, admin("user", "create", "--uid", f"o{uid}", "--display-name", "Other")["keys"][0])
     admin("user", "suspend", "--uid", uid)
     for end in [*ends_of(pair, first), *ends_of(pair, second)]:
         eventually(end.list_buckets, "UserSuspended", "AccessDenied")
+    for end in others:
+        eventually(lambda end=end: end.get_object(Bucket=bucket, Key="k"), "UserSuspended")
     admin("user", "enable", "--uid", uid)
+    for end in others:
+        eventually(lambda end=end: end.get_object(Bucket=bucket, Key="k"), "")
     for end in [*ends_of(pair, first), *ends_of(pair, second)]:
         eventually(end.list_buckets, "")
     admin("key", "rm", "--uid", uid, "--access-key", first["access_key"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from rgw.core import suspension
 from tests.s3.wire import ask
 
 VERSION = "v" * 32
@@ -45,3 +46,22 @@ async def test_nothing_is_told(s3, stranger):
                 told = "GrantRead" in grant and (key == "missing" or VERSION in target + str(headers))
                 assert (reply.code in ("NoSuchKey", "NoSuchVersion", "NoSuchUpload")) == told, (grant, key, method, target, headers, reply.code)
                 assert told or reply.code == "AccessDenied", (grant, key, method, target, reply.code)
+
+
+async def test_buckets_of_a_suspended_user(s3, stranger):
+    """What was granted to others, to everybody even, is refused with them."""
+    other, uid = stranger
+    owner = (await s3.gw.users.get_by_access_key(s3.access_key)).user_id.text()
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"1", ACL="public-read-write")
+    await s3.run("put_bucket_acl", Bucket=s3.bucket, ACL="public-read-write")
+    place = f"/{s3.bucket}"
+    requests = [("GET", f"{place}/k", {}, 200), ("GET", place, {}, 200), ("PUT", f"{place}/new", {}, 200), ("GET", f"{place}?acl", {}, 403),
+                ("DELETE", f"{place}/new", {}, 204), ("PUT", f"{place}o/copy", {"x-amz-copy-source": f"{place}/k"}, 200)]
+    for suspended in (True, False):
+        await suspension.set_suspended(s3.gw, owner, suspended)
+        for method, target, headers, status in requests:
+            reply = await ask(other, method, target, headers)
+            assert (reply.status, reply.code) == (403, "UserSuspended") if suspended else reply.status == status, (method, target)
+        assert (await ask(s3, "GET", f"{place}/k", sign=False)).code == ("UserSuspended" if suspended else "")
+        assert (await ask(s3, "GET", f"{place}/k")).code == ("UserSuspended" if suspended else "")
+    assert uid != owner

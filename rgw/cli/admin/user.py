@@ -17,6 +17,7 @@ from rgw.core.dump.user import user_stats as dumped_stats
 from rgw.core.gateway import Gateway
 from rgw.core.purge import purge_bucket
 from rgw.core.subusers import add_key
+from rgw.core.suspension import set_suspended
 from rgw.core.zone import ZoneError
 from rgw.errors import S3Error
 from rgw.formats.basics import PlacementRule
@@ -203,8 +204,9 @@ async def user_modify(uid: str, tenant: str | None, display_name: str | None, em
 @tenant_option
 @asynchronous
 async def user_suspend(uid: str, tenant: str | None) -> None:
-    """Refuses the user's requests from now on."""
-    await _suspend(full_uid(uid, tenant), 1)
+    """Refuses the user's requests from now on, and everybody's for the user's buckets."""
+    async with gateway(current()) as gw:
+        output.show(output.user(await set_suspended(gw, full_uid(uid, tenant), True)))
 
 
 @user.command("enable")
@@ -214,16 +216,8 @@ async def user_suspend(uid: str, tenant: str | None) -> None:
 @asynchronous
 async def user_enable(uid: str, tenant: str | None) -> None:
     """Lets a suspended user in again."""
-    await _suspend(full_uid(uid, tenant), 0)
-
-
-async def _suspend(uid: str, value: int) -> None:
-    def change(info: UserInfo) -> UserInfo:
-        info.suspended = value
-        return info
-
     async with gateway(current()) as gw:
-        output.show(output.user(await gw.users.change(uid, change)))
+        output.show(output.user(await set_suspended(gw, full_uid(uid, tenant), False)))
 
 
 @user.command("stats")

@@ -9,6 +9,7 @@ from rgw.core import quotas, subusers, user_stats
 from rgw.core.dump import user as dumped
 from rgw.core.dump.basics import quota
 from rgw.core.purge import purge_bucket
+from rgw.core.suspension import flag_buckets
 from rgw.errors import S3Error
 from rgw.formats.bucket import UserHeader
 from rgw.formats.user import UserInfo
@@ -86,7 +87,10 @@ async def modify(req: AdminRequest) -> Any:
             subusers.add_key(user, "s3", "", access_key or None, secret_key or None)
         return user
 
-    return dumped.admin_user(await req.gw.users.change(req.uid(), change))
+    changed = await req.gw.users.change(req.uid(), change)
+    if suspended is not None:
+        await flag_buckets(req.gw, changed)
+    return dumped.admin_user(changed)
 
 
 async def remove(req: AdminRequest) -> None:
