@@ -62,6 +62,15 @@ def _pool_text(name: str, ns: str) -> str:
     return f"{name}:{ns}" if ns else name
 
 
+@lru_cache(1024)
+def _bucket_texts(*texts: str) -> bytes:
+    """Of a bucket's name, encoded: each manifest of its objects begins with the same."""
+    out = bytearray()
+    for text in texts:
+        STR.enc(out, text)
+    return bytes(out)
+
+
 @struct(10, 10)
 class BucketName(Struct):
     """rgw_bucket. The pools are written only if ``data_pool`` is named (explicit placement)."""
@@ -76,8 +85,7 @@ class BucketName(Struct):
 
     @staticmethod
     def _enc_body(out: bytearray, o: BucketName) -> None:
-        for text in (o.name, o.marker, o.bucket_id, o.tenant):
-            STR.enc(out, text)
+        out += _bucket_texts(o.name, o.marker, o.bucket_id, o.tenant)
         out.append(bool(o.data_pool.name))
         if o.data_pool.name:
             for pool in (o.data_pool, o.data_extra_pool, o.index_pool):

@@ -176,7 +176,7 @@ def map_of(key: Any, value: Any) -> Wire:
 
     def enc(out: bytearray, values: dict[Any, Any]) -> None:
         out += _U32.pack(len(values))
-        for k in sorted(values, key=_sort_key):
+        for k in sorted(values, key=_sort_key) if len(values) > 1 else values:
             kenc(out, k)
             venc(out, values[k])
 

@@ -25,7 +25,7 @@ class ClassMethod:
         return ClassCall(self, request)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClassCall:
     """One call of a class method, a step of a compound operation."""
 

@@ -186,7 +186,7 @@ class ReadOp(_Op):
         return self
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stat:
     size: int
     mtime: int  # ns since the epoch
@@ -226,7 +226,7 @@ class ReadResult:
         return self.replies[-1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WriteResult:
     """``version`` is the object's user version after the write."""
 
