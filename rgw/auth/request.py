@@ -74,6 +74,11 @@ def unquote(text: str, *, plus: bool = False) -> str:
         text = text.replace("+", " ")
     if "%" not in text and text.isascii():
         return text
+    return _decoded(text)
+
+
+@lru_cache(1024)  # a client's credential and signed headers are the same in all of its URLs
+def _decoded(text: str) -> str:
     if _BAD_ESCAPE.search(text):
         raise S3Error("InvalidURI")
     try:

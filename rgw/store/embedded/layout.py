@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 INLINE_MAX = 64 * 1024  # bytes of an object that are kept in its record; larger writes become files
@@ -43,7 +44,14 @@ def namespace_prefix(pool_id: int, namespace: str) -> bytes:
 
 def object_key(prefix: bytes, oid: bytes) -> bytes:
     """The key of an object: names may be longer than LMDB's keys, so a 128-bit hash stands for them."""
-    return prefix + hashlib.blake2b(oid, digest_size=16, key=prefix).digest()
+    hashed = _keyed(prefix).copy()
+    hashed.update(oid)
+    return prefix + hashed.digest()
+
+
+@lru_cache(256)
+def _keyed(prefix: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16, key=prefix)
 
 
 @dataclass(slots=True)
