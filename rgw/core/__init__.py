@@ -8,6 +8,7 @@ A bucket's index     index, indexed (one change), key_index (one key), raw_index
 Resharding           reshard, reshard_copy, reshard_marks, reshard_ending, reshard_lock, reshard_queue, stale_instances
 Objects              objects, state (one look at a head), reader, writer, stripes, head, manifest, copy, delete, conditions
 Versions             versions, olh (which is current), version_check, version_mend
+Forbidden            restrictions (what radosgw was told to forbid)
 Uploads              multipart, uploads, parts, part_copy, complete, upload_lock, upload_result
 Bytes as stored      encryption, compression, storage_class
 Background work      gc, gc_status, lifecycle, lc_rules, lc_bucket, transition, quota_enforcement, queue_lock

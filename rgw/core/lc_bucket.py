@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING
 from rgw.core import lc_rules
 from rgw.core.conditions import Conditions
 from rgw.core.lc_rules import Clock, Item
-from rgw.core.state import ObjectState
+from rgw.core.restrictions import locked
 from rgw.core.transition import change_class
 from rgw.errors import S3Error
 from rgw.formats.basics import ObjTags
 from rgw.formats.index import FLAG_DELETE_MARKER
 from rgw.formats.lifecycle import LcRule
 from rgw.formats.listed import ListedEntry
-from rgw.formats.obj import ObjectLegalHold, ObjectRetention
 from rgw.store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TAGGING = "user.rgw.x-amz-tagging"
-_RETENTION, _LEGAL_HOLD = "user.rgw.object-retention", "user.rgw.object-legal-hold"
 _PAGE = 1000
 Progress = Callable[[str], None]
 _GONE = ("NoSuchKey", "NoSuchVersion", "NoSuchUpload", "PreconditionFailed", "OperationAborted")  # somebody else changed it: next time
@@ -171,11 +168,3 @@ class BucketRun:
                 return
             self.failed += 1
             log.warning("lifecycle of the upload %s of %s/%s: %s", upload_id, self._bucket.name, key, error)
-
-
-def locked(state: ObjectState) -> bool:
-    """Whether object lock forbids to remove the version."""
-    hold, retention = state.attrs.get(_LEGAL_HOLD), state.attrs.get(_RETENTION)
-    if hold is not None and ObjectLegalHold.decode(hold).status == "ON":
-        return True
-    return retention is not None and ObjectRetention.decode(retention).until > time.time_ns()

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from rgw.core.conditions import Conditions
+from rgw.core.restrictions import require_removable
 from rgw.errors import S3Error
 from rgw.ops import versioning
 from rgw.ops.request import Request, Result, require_key
@@ -20,7 +21,9 @@ async def delete_one(req: Request) -> Result:
             raise S3Error("NotImplemented", f"{name} is not implemented.")
     match = req.headers.get("if-match")
     wanted = Conditions(if_match=match) if match is not None else None
-    done = await req.gw.objects.delete(req.the_bucket, req.key, req.query.get("versionId", ""), wanted, req.identity.user)
+    version = req.query.get("versionId", "")
+    await require_removable(req.gw, req.the_bucket, req.key, version)
+    done = await req.gw.objects.delete(req.the_bucket, req.key, version, wanted, req.identity.user)
     return Result(204, versioning.deleted_headers(done))
 
 
@@ -43,6 +46,7 @@ async def delete_many(req: Request) -> Result:
         try:
             require_key(key)
             async with gate:
+                await require_removable(req.gw, req.the_bucket, key, version)
                 done = await req.gw.objects.delete(
                     req.the_bucket, key, version, Conditions(if_match=etag) if etag else None, req.identity.user)
         except S3Error as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rgw.core.conditions import Conditions
+from rgw.core.restrictions import require_no_default_lock
 from rgw.errors import S3Error
 from rgw.ops import acl, attrs, encryption, lifecycle, versioning
 from rgw.ops.receive import received, require_body
@@ -20,6 +21,7 @@ def refuse_locks(req: Request) -> None:
     for name in req.headers:
         if name.startswith("x-amz-object-lock-") or name == "x-amz-write-offset-bytes":
             raise S3Error("NotImplemented", f"{name} is not implemented.")
+    require_no_default_lock(req.the_bucket)
 
 
 async def put(req: Request) -> Result:

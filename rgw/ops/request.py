@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from rgw.auth.identity import Identity
+from rgw.core.restrictions import require_served
 from rgw.errors import S3Error
 from rgw.formats.user import UserInfo
 
@@ -89,13 +90,12 @@ class Request:
         return self.identity.user
 
     async def find_bucket(self, name: str) -> Bucket:
-        """The bucket that a client means by ``name`` (of the caller's own tenant) or ``tenant:name``. S3Error NoSuchBucket, UserSuspended."""
+        """The bucket that a client means by ``name`` (of the caller's own tenant) or ``tenant:name``. S3Error NoSuchBucket; see ``require_served``."""
         tenant, colon, bare = name.rpartition(":")
         if not colon and self.identity.user is not None:
             tenant = self.identity.user.tenant
         bucket = self.gw.buckets.cached(bare, tenant) or await self.gw.buckets.get(bare, tenant)
-        if bucket.suspended and not (self.identity.user is not None and self.identity.user.system):
-            raise S3Error("UserSuspended")
+        require_served(bucket, self.identity.user)
         return bucket
 
     def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from rgw.core.buckets import FLAG_OBJECT_LOCK
 from rgw.core.listing import Listing
 from rgw.core.objects import ObjectState
 from rgw.core.versions import Deleted
@@ -50,6 +51,8 @@ async def put(req: Request) -> Result:
     status = (root.findtext("Status") or "").strip()
     if status not in ("Enabled", "Suspended"):
         raise S3Error("IllegalVersioningConfigurationException")
+    if status == "Suspended" and req.the_bucket.info.flags & FLAG_OBJECT_LOCK:
+        raise S3Error("InvalidBucketState", "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
     await req.gw.buckets.set_versioning(req.the_bucket, status == "Enabled")
     return Result()
 

@@ -1,0 +1,72 @@
+"""What a radosgw was told to forbid is forbidden here too: locks of versions, policies that deny."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import secrets
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.radosgw.test_users import ends_of, eventually
+
+
+def refused(call, **arguments) -> str:
+    """The code of an answer, or ""."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return ""
+
+
+@pytest.fixture
+def owner(pair):
+    """Clients of one user for both gateways."""
+    key = pair.radosgw_admin("user", "create", "--uid", f"r{secrets.token_hex(4)}", "--display-name", "Owner")["keys"][0]
+    return ends_of(pair, key)
+
+
+@pytest.fixture
+def other(pair):
+    return ends_of(pair, pair.radosgw_admin("user", "create", "--uid", f"q{secrets.token_hex(4)}", "--display-name", "Other")["keys"][0])
+
+
+def test_locked_versions(owner):
+    ours, theirs = owner
+    bucket = f"b{secrets.token_hex(4)}"
+    theirs.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    locked = theirs.put_object(Bucket=bucket, Key="k", Body=b"1", ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=until)["VersionId"]
+    held = theirs.put_object(Bucket=bucket, Key="k", Body=b"2", ObjectLockLegalHoldStatus="ON")["VersionId"]
+    free = ours.put_object(Bucket=bucket, Key="k", Body=b"3")["VersionId"]
+    for end in owner:
+        for version in (locked, held):
+            assert refused(end.delete_object, Bucket=bucket, Key="k", VersionId=version) == "AccessDenied"
+        many = end.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "VersionId": version} for version in (locked, held)]})
+        assert [row["Code"] for row in many.get("Errors", [])] == ["AccessDenied"] * 2
+        assert refused(end.put_bucket_versioning, Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}) == "InvalidBucketState"
+    assert refused(ours.delete_object, Bucket=bucket, Key="k", VersionId=free) == ""
+    theirs.put_object_legal_hold(Bucket=bucket, Key="k", VersionId=held, LegalHold={"Status": "OFF"})
+    assert refused(ours.delete_object, Bucket=bucket, Key="k", VersionId=held) == ""
+    theirs.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration={
+        "ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}})
+    eventually(lambda: ours.put_object(Bucket=bucket, Key="new", Body=b"4"), "NotImplemented")  # which would not be locked
+
+
+def test_policies_that_deny(owner, other):
+    ours, theirs = owner
+    bucket = f"b{secrets.token_hex(4)}"
+    theirs.create_bucket(Bucket=bucket, ACL="public-read")
+    theirs.put_object(Bucket=bucket, Key="k", Body=b"1", ACL="public-read")
+
+    def statement(effect: str) -> dict:
+        return {"Effect": effect, "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    for effects, answers in ((["Allow"], ("", "")), (["Allow", "Deny"], ("NotImplemented", "AccessDenied"))):
+        theirs.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement(each) for each in effects]}))
+        for end, answer in zip(other, answers, strict=True):
+            eventually(lambda end=end: end.get_object(Bucket=bucket, Key="k"), answer)
+    theirs.delete_bucket_policy(Bucket=bucket)
+    for end in other:
+        eventually(lambda end=end: end.get_object(Bucket=bucket, Key="k"), "")
