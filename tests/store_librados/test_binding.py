@@ -11,8 +11,8 @@ import time
 import pytest
 
 from rgw.store.errors import InvalidArgument, NoSpace, NotFound, TimedOut, Unavailable
-from rgw.store.interface import ReadOp, WriteOp
-from rgw.store.librados import binding, connect
+from rgw.store.interface import ReadOp, WriteOp, WriteResult
+from rgw.store.librados import binding, connect, queue
 from tests.cephcluster import free_port
 
 
@@ -58,17 +58,45 @@ async def test_a_cluster_closes_with_a_watch_open(ceph_conf):
 
 async def test_many_completions_come_in_one_wake(rados, io):
     await io.write("o", WriteOp().write_full(b"x" * 100))
-    queue = rados.queue
+    completions = rados.queue
     tasks = [asyncio.ensure_future(io.read("o", ReadOp().stat().read(0, 100))) for _ in range(50)]
-    await asyncio.sleep(0)  # all are sent
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(completions.pending) == 50 and not completions.unsent  # all are sent
     deadline = time.monotonic() + 10
-    before = queue.wakes
+    before = completions.wakes
     time.sleep(1)  # noqa: ASYNC251 the loop is deaf while they finish
     results = await asyncio.gather(*tasks)
     assert time.monotonic() < deadline
     assert [r.data for r in results] == [b"x" * 100] * 50
-    assert queue.wakes - before <= 5
-    assert not queue.pending
+    assert completions.wakes - before <= 5
+    assert not completions.pending
+
+
+async def test_what_librados_does_not_take_fails_alone(rados, io, monkeypatch):
+    class Refusing:
+        def __getattr__(self, name):
+            return getattr(binding.lib, name)
+
+        def rb_submit(self, op, ioctx, name, *arguments):
+            return -22 if name == b"bad" else binding.lib.rb_submit(op, ioctx, name, *arguments)
+
+    monkeypatch.setattr(queue, "lib", Refusing())
+    writes = await asyncio.gather(*(io.write(name, WriteOp().write_full(b"x")) for name in ("good", "bad", "fine")), return_exceptions=True)
+    assert [type(done) for done in writes] == [WriteResult, InvalidArgument, WriteResult]
+    with pytest.raises(InvalidArgument):
+        await io.read("bad", ReadOp().read(0, 10))
+    assert not rados.queue.pending and not rados.queue.unsent
+
+
+async def test_buffers_of_short_reads_serve_again(io):
+    data = {"short": b"short", "long": os.urandom(200_000)}
+    for name, value in data.items():
+        await io.write(name, WriteOp().write_full(value))
+    names = ["short", "long", "short", "short"] * 30
+    for room in (4 << 20, 4 << 20, 2 << 20, 10):
+        reads = await asyncio.gather(*(io.read(name, ReadOp().read(0, room)) for name in names))
+        assert all(found.data == data[name][:room] for found, name in zip(reads, names, strict=True))
 
 
 async def test_a_cancelled_task_leaves_the_operation_to_end_alone(rados, io):

@@ -28,7 +28,7 @@ class CompletionQueue:
             raise Unavailable("no memory or file descriptor for the completion queue")
         self.pending: dict[int, tuple[asyncio.Future[Any], Finish, str, RadosClient]] = {}  # by token
         self._tokens = itertools.count(1)
-        self._unsent: list[tuple[Any, ...]] = []
+        self.unsent: list[tuple[Any, ...]] = []
         self.watches: dict[int, tuple[Callable[[bytes], None], Callable[[], None], RadosClient]] = {}  # by token
         self._closing_watches: set[asyncio.Task[None]] = set()
         self.wakes = 0
@@ -47,13 +47,13 @@ class CompletionQueue:
         """As ``expect``, of an operation that is sent (``rb_submit(op, *arguments)``) with all others of this turn of the loop: the first
         of them wakes librados' thread, which costs as much as the rest of sending."""
         future = self.expect(client, op, finish, what)
-        if not self._unsent:
+        if not self.unsent:
             self.loop.call_soon(self._send)
-        self._unsent.append((op, *arguments))
+        self.unsent.append((op, *arguments))
         return future
 
     def _send(self) -> None:
-        unsent, self._unsent = self._unsent, []
+        unsent, self.unsent = self.unsent, []
         for arguments in unsent:
             code = lib.rb_submit(*arguments)
             if code < 0:  # librados did not take it
