@@ -128,16 +128,18 @@ def _grant(kind: str, value: str, permission: int, header: str) -> Grant:
     return Grant(permission, email=value) if kind == "emailaddress" else Grant(permission, user=value)
 
 
-def allowed(acl: AccessControlPolicy, identity: Identity, permission: int, bucket_owner: str = "") -> bool:
+def allowed(acl: AccessControlPolicy, identity: Identity, permission: int, bucket_owner: str = "", *, public: bool = True) -> bool:
     """Whether the ACL gives ``identity`` all the bits of ``permission``. ``bucket_owner`` (user text) counts as the owner of what
-    names none. Owners may always read and write the ACL; a subuser's key never gives more than its mask; an admin user may do all."""
-    given = acl.acl.group_map.get(ALL_USERS, 0)
+    names none. Owners may always read and write the ACL; a subuser's key never gives more than its mask; an admin user may do all.
+    ``public``: whether grants to groups count."""
+    groups = acl.acl.group_map if public else {}
+    given = groups.get(ALL_USERS, 0)
     user = identity.user
     if user is not None:
         if user.admin:
             return True
         name = user.user_id.text()
-        given |= acl.acl.group_map.get(AUTHENTICATED_USERS, 0) | acl.acl.user_map.get(name, 0)
+        given |= groups.get(AUTHENTICATED_USERS, 0) | acl.acl.user_map.get(name, 0)
         if name == (acl.owner.id or bucket_owner):
             given |= READ_ACP | WRITE_ACP
     return given & identity.perm_mask & permission == permission

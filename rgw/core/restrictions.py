@@ -1,4 +1,4 @@
-"""What only radosgw can set and this gateway must not pass over: locks of versions, a second factor, policies that deny.
+"""What only radosgw can set and this gateway must not pass over: locks of versions, a second factor, denying policies, blocks of public access.
 
 Where it cannot be judged here, what it stands on is refused. Sources: radosgw 16.2's checks and its xattrs.
 """
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
     from rgw.formats.user import UserInfo
 
-POLICY = "user.rgw.iam-policy"
+POLICY, PUBLIC_ACCESS = "user.rgw.iam-policy", "user.rgw.public-access"
 _RETENTION, _LEGAL_HOLD = "user.rgw.object-retention", "user.rgw.object-legal-hold"
 _HAS_RULE = 7  # where RGWObjectLock tells that there is a default retention
+_BLOCKS, _IGNORES = 6, 7  # where PublicAccessBlockConfiguration has BlockPublicAcls and IgnorePublicAcls
 
 
 def require_served(bucket: Bucket, user: UserInfo | None) -> None:
@@ -72,6 +73,16 @@ def locked(state: ObjectState) -> bool:
     if hold is not None and ObjectLegalHold.decode(hold).status == "ON":
         return True
     return retention is not None and ObjectRetention.decode(retention).until > time.time_ns()
+
+
+def blocks_public_acls(bucket: Bucket) -> bool:
+    """Whether no ACL may be set that grants anything to everybody, or to every user."""
+    return bucket.attrs.get(PUBLIC_ACCESS, b"")[_BLOCKS:_BLOCKS + 1] == b"\1"
+
+
+def ignores_public_acls(bucket: Bucket) -> bool:
+    """Whether what ACLs grant to everybody, or to every user, does not count."""
+    return bucket.attrs.get(PUBLIC_ACCESS, b"")[_IGNORES:_IGNORES + 1] == b"\1"
 
 
 def require_no_default_lock(bucket: Bucket) -> None:

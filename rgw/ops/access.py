@@ -8,6 +8,7 @@ from rgw.auth import acl as acls
 from rgw.auth.identity import Identity
 from rgw.core.buckets import Bucket
 from rgw.core.objects import ObjectState
+from rgw.core.restrictions import ignores_public_acls
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
 from rgw.ops.request import Request
@@ -25,7 +26,11 @@ def require_kind(identity: Identity, kind: int) -> None:
 
 def permitted(req: Request, policy: AccessControlPolicy, permission: int) -> bool:
     """Whether the policy grants the permission bits to the caller."""
-    return acls.allowed(policy, req.identity, permission, req.the_bucket.owner.text())
+    return _allowed(req, req.the_bucket, policy, permission)
+
+
+def _allowed(req: Request, bucket: Bucket, policy: AccessControlPolicy, permission: int) -> bool:
+    return acls.allowed(policy, req.identity, permission, bucket.owner.text(), public=not ignores_public_acls(bucket))
 
 
 def require(req: Request, policy: AccessControlPolicy, permission: int) -> None:
@@ -39,14 +44,13 @@ async def load_object(
 ) -> ObjectState:
     """The object, by ``load``, if its ACL grants the permission. S3Error AccessDenied, for one that is not there too unless the caller may
     list the bucket."""
-    owner = bucket.owner.text()
     try:
         state = await load(bucket, key, version)
     except S3Error as error:
-        if error.code in _ABSENT and not acls.allowed(bucket.acl, req.identity, READ, owner):
+        if error.code in _ABSENT and not _allowed(req, bucket, bucket.acl, READ):
             raise S3Error("AccessDenied") from None
         raise
-    if not acls.allowed(state.acl, req.identity, permission, owner):
+    if not _allowed(req, bucket, state.acl, permission):
         raise S3Error("AccessDenied")
     return state
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rgw.auth import acl as acls
+from rgw.core.restrictions import blocks_public_acls
 from rgw.core.state import ACL
 from rgw.errors import S3Error
 from rgw.formats.acl import GROUP, AccessControlPolicy
@@ -28,8 +29,22 @@ async def new_object(req: Request) -> dict[str, bytes]:
     return {ACL: await _encoded(req, owner, name)}
 
 
+def _refuse_public(req: Request, policy: AccessControlPolicy) -> AccessControlPolicy:
+    """The policy; S3Error AccessDenied if it grants anything to everybody, or to every user, where the bucket blocks that."""
+    if req.bucket is not None and blocks_public_acls(req.bucket) and any(policy.acl.group_map.values()):
+        raise S3Error("AccessDenied")
+    return policy
+
+
 async def _encoded(req: Request, owner: str, display_name: str) -> bytes:
-    """The policy of ``from_headers`` as it is kept."""
+    """The policy of ``from_headers`` as it is kept. S3Error AccessDenied where the bucket blocks it."""
+    made = await _asked(req, owner, display_name)
+    if req.bucket is not None and blocks_public_acls(req.bucket):
+        _refuse_public(req, AccessControlPolicy.decode(made))
+    return made
+
+
+async def _asked(req: Request, owner: str, display_name: str) -> bytes:
     grants = acls.header_grants(req.headers)
     if grants:
         known = [g if g.group else await _known(req, g.permission, g.user, g.email) for g in grants]
@@ -91,7 +106,7 @@ async def _wanted(req: Request, current: AccessControlPolicy) -> AccessControlPo
     nodes = root.findall("AccessControlList/Grant")
     if root.find("AccessControlList") is None or len(nodes) > 100:
         raise S3Error("MalformedACLError")
-    return acls.policy(owner, name, [await _grant(req, node) for node in nodes])
+    return _refuse_public(req, acls.policy(owner, name, [await _grant(req, node) for node in nodes]))
 
 
 async def get_bucket(req: Request) -> Result:

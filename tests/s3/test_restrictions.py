@@ -1,4 +1,4 @@
-"""What only radosgw can set and this gateway must not pass over: locks, a second factor, policies that deny."""
+"""What only radosgw can set and this gateway must not pass over: locks, a second factor, policies that deny, blocks of public access."""
 
 import json
 import time
@@ -77,3 +77,20 @@ async def test_policies_that_deny(s3, policy, refused):
         assert (reply.status, reply.code) == ((501, "NotImplemented") if refused else (200, ""))
     copy = await ask(s3, "PUT", f"/{s3.bucket}o/n", {"x-amz-copy-source": f"/{s3.bucket}/k"})
     assert (copy.status == 501) == refused
+
+
+@pytest.mark.parametrize(("offset", "reading", "setting"), [(0, "", "AccessDenied"), (1, "AccessDenied", ""), (2, "", ""), (3, "", "")])
+async def test_blocks_of_public_access(s3, offset, reading, setting):
+    await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"1", ACL="public-read")
+    block = bytearray(b"\x01\x01\x04\0\0\0\0\0\0\0")
+    block[6 + offset] = 1
+    await s3.gw.buckets.set_attrs(await s3.gw.buckets.get(s3.bucket), {"user.rgw.public-access": bytes(block)})
+    place = f"/{s3.bucket}/k"
+    assert (await ask(s3, "GET", place, sign=False)).code == reading and (await ask(s3, "GET", place)).body == b"1"
+    everybody = b'<Grant><Grantee><URI>http://acs.amazonaws.com/groups/global/AllUsers</URI></Grantee><Permission>READ</Permission></Grant>'
+    document = b"<AccessControlPolicy><AccessControlList>" + everybody + b"</AccessControlList></AccessControlPolicy>"
+    for target, headers, body in ((f"{place}2", {"x-amz-copy-source": place, "x-amz-acl": "public-read"}, b""),
+                                  (place, {"x-amz-acl": "public-read"}, b"1"), (f"{place}?acl", {"x-amz-acl": "authenticated-read"}, b""),
+                                  (f"{place}?acl", {}, document), (f"/{s3.bucket}?acl", {"x-amz-acl": "public-read"}, b"")):
+        assert (await ask(s3, "PUT", target, headers, body)).code == setting, (target, headers)
+    assert (await ask(s3, "PUT", place, {"x-amz-acl": "private"}, b"1")).status == 200
