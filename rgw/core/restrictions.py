@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rgw.core.buckets import FLAG_MFA, FLAG_OBJECT_LOCK
 from rgw.core.state import ObjectState, load
 from rgw.errors import S3Error
+from rgw.formats.encoding import STR, map_of
 from rgw.formats.obj import ObjectLegalHold, ObjectRetention
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from rgw.core.gateway import Gateway
     from rgw.formats.user import UserInfo
 
-POLICY, PUBLIC_ACCESS = "user.rgw.iam-policy", "user.rgw.public-access"
+POLICY, PUBLIC_ACCESS, USER_POLICIES = "user.rgw.iam-policy", "user.rgw.public-access", "user.rgw.user-policy"
 _RETENTION, _LEGAL_HOLD = "user.rgw.object-retention", "user.rgw.object-legal-hold"
+_BY_NAME = map_of(STR, STR)
 _HAS_RULE = 7  # where RGWObjectLock tells that there is a default retention
 _BLOCKS, _IGNORES = 6, 7  # where PublicAccessBlockConfiguration has BlockPublicAcls and IgnorePublicAcls
 
@@ -38,6 +40,19 @@ def require_served(bucket: Bucket, user: UserInfo | None) -> None:
     policy = bucket.attrs.get(POLICY)
     if policy is not None and denies(policy) and not (user is not None and user.admin):
         raise S3Error("NotImplemented", "The bucket has a policy that denies something. Policies are not implemented.")
+
+
+def require_no_denials(attrs: dict[str, bytes]) -> None:
+    """S3Error NotImplemented for a user, by the record's xattrs, whose own policies deny anything."""
+    stored = attrs.get(USER_POLICIES)
+    if stored is not None and any(denies(policy) for policy in _policies(stored)):
+        raise S3Error("NotImplemented", "The user has a policy that denies something. Policies are not implemented.")
+
+
+def _policies(stored: bytes) -> list[bytes]:
+    """The documents of a map by name."""
+    found, _ = _BY_NAME.dec(stored, 0, len(stored))
+    return [document.encode("utf-8", "surrogateescape") for document in found.values()]
 
 
 @lru_cache(1024)

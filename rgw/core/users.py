@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rgw.core.entropy import random_text
 from rgw.core.metadata import SystemObject, is_name
 from rgw.core.purge import purge_bucket
+from rgw.core.restrictions import require_no_denials
 from rgw.errors import S3Error
 from rgw.formats.basics import AccessKey, QuotaInfo, User
 from rgw.formats.encoding import decode_string, encode_string
@@ -48,7 +49,7 @@ class Users:
         return None
 
     async def get_by_access_key(self, access_key: str) -> UserInfo:
-        """S3Error InvalidAccessKeyId."""
+        """The user, who asks for something. S3Error InvalidAccessKeyId, NotImplemented (see ``require_no_denials``)."""
         found = self.cached_by_access_key(access_key)
         if found is not None:
             return found
@@ -64,6 +65,7 @@ class Users:
         info = self._decode(uid, user)
         if access_key not in info.access_keys:  # a key's removal that did not come to its end
             raise S3Error("InvalidAccessKeyId")
+        require_no_denials(user.xattrs)
         if len(self._by_key) > self._gateway.options.rgw_cache_lru_size:
             self._by_key.clear()
         self._by_key[access_key] = key, user, info

@@ -6,6 +6,7 @@ import datetime
 import json
 import secrets
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -90,3 +91,19 @@ def test_blocks_of_public_access(owner, other):
                 assert refused(own.put_object, Bucket=bucket, Key="n", Body=b"1", ACL="private") == ""
             assert refused(own.put_object_acl, **place, ACL="authenticated-read") == setting
             assert refused(own.put_bucket_acl, Bucket=bucket, ACL="public-read") == setting
+
+
+def test_policies_of_users(pair):
+    uid = f"p{secrets.token_hex(4)}"
+    key = pair.radosgw_admin("user", "create", "--uid", uid, "--display-name", "Policies", "--caps", "user-policy=*")["keys"][0]
+    ours, theirs = ends_of(pair, key)
+    theirs.create_bucket(Bucket=uid)
+    iam = boto3.client("iam", endpoint_url=pair.theirs, aws_access_key_id=key["access_key"], aws_secret_access_key=key["secret_key"],
+                       region_name="us-east-1")
+    for effect, answers in (("Allow", ("", "")), ("Deny", ("NotImplemented", "AccessDenied"))):
+        document = {"Version": "2012-10-17", "Statement": [{"Effect": effect, "Action": "s3:ListBucket", "Resource": "*"}]}
+        iam.put_user_policy(UserName=uid, PolicyName="p", PolicyDocument=json.dumps(document))
+        for end, answer in zip((ours, theirs), answers, strict=True):
+            eventually(lambda end=end: end.list_objects_v2(Bucket=uid), answer)
+    iam.delete_user_policy(UserName=uid, PolicyName="p")
+    eventually(lambda: ours.list_objects_v2(Bucket=uid), "")

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from rgw.core.buckets import FLAG_MFA, FLAG_OBJECT_LOCK
+from rgw.formats.encoding import STR, map_of
 from rgw.formats.obj import ObjectLegalHold, ObjectRetention
 from tests.s3.wire import ask
 
@@ -94,3 +95,16 @@ async def test_blocks_of_public_access(s3, offset, reading, setting):
                                   (f"{place}?acl", {}, document), (f"/{s3.bucket}?acl", {"x-amz-acl": "public-read"}, b"")):
         assert (await ask(s3, "PUT", target, headers, body)).code == setting, (target, headers)
     assert (await ask(s3, "PUT", place, {"x-amz-acl": "private"}, b"1")).status == 200
+
+
+@pytest.mark.parametrize(("effect", "code"), [("Allow", ""), ("Deny", "NotImplemented")])
+async def test_policies_of_users(s3, effect, code):
+    user = await s3.gw.users.get_by_access_key(s3.access_key)
+    pool, uid = s3.gw.zone.uid_pool, user.user_id.text()
+    old = await s3.gw.metadata.get(pool, uid)
+    stored = bytearray()
+    map_of(STR, STR).enc(stored, {"first": '{"Statement": []}', "second": json.dumps({"Statement": [{"Effect": effect}]})})
+    await s3.gw.metadata.replace(pool, uid, old.data, {**old.xattrs, "user.rgw.user-policy": bytes(stored)}, old)
+    assert (await ask(s3, "GET", f"/{s3.bucket}")).code == code
+    await s3.gw.users.change(uid, lambda info: info)  # which keeps the policy
+    assert (await ask(s3, "GET", f"/{s3.bucket}")).code == code
