@@ -8,6 +8,7 @@ from typing import Any
 from rgw.auth import checksums
 from rgw.core.encryption import CustomerKey, is_encrypted, require_key
 from rgw.core.multipart import CompletedPart, Part, Upload
+from rgw.core.restrictions import require_no_default_lock
 from rgw.core.state import ACL, text
 from rgw.errors import S3Error
 from rgw.formats.acl import AccessControlPolicy
@@ -174,6 +175,7 @@ def _wanted(root: Any, most: int) -> list[CompletedPart]:
 
 
 async def complete(req: Request) -> Result:
+    require_no_default_lock(req.the_bucket)
     key = encryption.key_to_write(req)  # radosgw asks for none here; one that comes must fit
     wanted = _wanted(await req.xml(), req.gw.options.rgw_multipart_part_upload_limit)
     size = req.headers.get("x-amz-mp-object-size")

@@ -55,7 +55,8 @@ async def test_locked_versions_stay(s3, attrs, stays):
 async def test_new_objects_are_not_left_unlocked(s3):
     await s3.run("put_object", Bucket=s3.bucket, Key="k", Body=b"1")
     await flagged(s3, FLAG_OBJECT_LOCK, object_lock=b"\x01\x01\x02\x00\x00\x00\x01\x01")
-    for method, target, headers in (("PUT", "n", {}), ("PUT", "n", {"x-amz-copy-source": f"/{s3.bucket}/k"}), ("POST", "n?uploads", {})):
+    for method, target, headers in (("PUT", "n", {}), ("PUT", "n", {"x-amz-copy-source": f"/{s3.bucket}/k"}), ("POST", "n?uploads", {}),
+                                    ("POST", "n?uploadId=2~x", {})):
         assert (await ask(s3, method, f"/{s3.bucket}/{target}", headers)).code == "NotImplemented"
 
 
