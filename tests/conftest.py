@@ -33,6 +33,17 @@ def _import_ceph_fixture() -> None:
 
 _import_ceph_fixture()
 
+if "ceph_cluster" not in globals():
+
+    @pytest.fixture(scope="session")
+    def ceph_cluster():
+        """Skips what asks for it, here where Ceph is not."""
+        pytest.skip(missing_ceph())
+
+    @pytest.fixture(scope="session")
+    def ceph_conf(ceph_cluster):
+        """As ``ceph_cluster``."""
+
 
 @pytest.fixture(params=["embedded", "ceph"])
 async def cluster(request, tmp_path):
