@@ -113,5 +113,6 @@ def settled_versions(pair: Pair, bucket: str) -> int:
     collect(pair)
     assert pair.radosgw_admin("gc", "list", "--include-all") == []
     marker = pair.radosgw_admin("bucket", "stats", "--bucket", bucket)["marker"]
-    assert rados_objects(pair, marker) == reachable(pair, bucket)
+    held, found = reachable(pair, bucket), rados_objects(pair, marker)
+    assert found == held, f"left over: {sorted(found - held)}, missing: {sorted(held - found)}"
     return stored
