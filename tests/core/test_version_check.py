@@ -387,23 +387,32 @@ async def test_a_change_between_any_two_looks_of_a_check(gateway, change):
     """The check finds nothing, for it decides by what stood while it looked, and alters nothing."""
     what, bucket, key, changes, undo = change
     kind = type(bucket.index_ioctx)
-    real, left, after, number = kind.read, 0, None, 0
+    read, call_each = kind.read, kind.call_each
+    left, after, number = 0, None, 0
     while left <= 0:
         number += 1
         alter = await changes.prepare(what, key)
         left = number
 
-        async def read(self, oid, op, locator="", alter=alter):
+        async def looked(oid, alter=alter):
             nonlocal left, after
             if oid == bucket.index.shard(key) or key in oid:
                 left -= 1
                 if left == 0:
-                    with mock.patch.object(kind, "read", real):
+                    with mock.patch.multiple(kind, read=read, call_each=call_each):
                         await alter()
                         after = await seen(gateway, bucket)
-            return await real(self, oid, op, locator)
 
-        with mock.patch.object(kind, "read", read):
+        async def watched_read(self, oid, op, locator="", looked=looked):
+            await looked(oid)
+            return await read(self, oid, op, locator)
+
+        async def watched_call_each(self, calls, looked=looked):
+            for oid, _ in calls:
+                await looked(oid)
+            return await call_each(self, calls)
+
+        with mock.patch.multiple(kind, read=watched_read, call_each=watched_call_each):
             report = await bucket_check.check(gateway, bucket, fix=True, check_objects=True)
         assert not report.differences, (number, report.differences)
         if left <= 0:
