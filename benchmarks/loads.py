@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from benchmarks.peers import Peer
 MIB = 1 << 20
 SECONDS = 5
 CONNECTIONS = 32
+TOLERATED = 0.01  # of the requests, refused by a peer: some of rclone's PUTs are, where two of one key meet
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ end
     before = peer.cpu_seconds()
     out = subprocess.run(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(script), host], check=True, capture_output=True, text=True).stdout
     cpu = peer.cpu_seconds() - before
-    if "Non-2xx" in out:
-        raise RuntimeError(f"{peer.name} refused requests:\n{out}")
     requests = int(re.search(r"(\d+) requests in", out)[1])  # type: ignore[index]
+    if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", out):
+        if int(refused[1]) > requests * TOLERATED or peer.name.startswith("pyrgw"):
+            raise RuntimeError(f"{peer.name} refused requests:\n{out}")
+        print(f"{peer.name} refused {refused[1]} of {requests} requests", file=sys.stderr)
     return Figure(float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), "requests/s", cpu / requests * 1e6)  # type: ignore[index]
 
 
