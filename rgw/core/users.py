@@ -53,6 +53,18 @@ class Users:
         found = self.cached_by_access_key(access_key)
         if found is not None:
             return found
+        key, user, info = await self._find(access_key)
+        require_no_denials(user.xattrs)
+        if len(self._by_key) > self._gateway.options.rgw_cache_lru_size:
+            self._by_key.clear()
+        self._by_key[access_key] = key, user, info
+        return info
+
+    async def find_by_access_key(self, access_key: str) -> UserInfo:
+        """The user, whom somebody else asks for. S3Error InvalidAccessKeyId."""
+        return (await self._find(access_key))[2]
+
+    async def _find(self, access_key: str) -> tuple[SystemObject, SystemObject, UserInfo]:
         metadata = self._gateway.metadata
         if not access_key or "\0" in access_key:
             raise S3Error("InvalidAccessKeyId")
@@ -65,11 +77,7 @@ class Users:
         info = self._decode(uid, user)
         if access_key not in info.access_keys:  # a key's removal that did not come to its end
             raise S3Error("InvalidAccessKeyId")
-        require_no_denials(user.xattrs)
-        if len(self._by_key) > self._gateway.options.rgw_cache_lru_size:
-            self._by_key.clear()
-        self._by_key[access_key] = key, user, info
-        return info
+        return key, user, info
 
     async def get(self, uid: str | User) -> UserInfo:
         """S3Error NoSuchUser."""

@@ -15,6 +15,8 @@ from rgwadmin.exceptions import RGWAdminException
 from rgw.core import caps, raw_index
 from rgw.core.gateway import Gateway
 from rgw.core.options import Options
+from rgw.core.restrictions import USER_POLICIES
+from rgw.formats.encoding import STR, map_of
 from rgw.frontend import admin as api
 from rgw.store.interface import WriteOp
 
@@ -49,6 +51,20 @@ async def test_users(admin):
     assert await refusal(admin.run("create_user", uid=name(), display_name="")) == "InvalidArgument"
     await admin.run("remove_user", uid=uid)
     assert await refusal(admin.run("get_user", uid=uid)) == "NoSuchUser"
+
+
+async def test_a_user_whose_policies_deny_is_found_by_key(admin):
+    """That user's requests are refused, not those about the user."""
+    uid = name()
+    made = await admin.run("create_user", uid=uid, display_name="x")
+    pool, stored = admin.gw.zone.uid_pool, bytearray()
+    map_of(STR, STR).enc(stored, {"p": '{"Statement": {"Effect": "Deny"}}'})
+    old = await admin.gw.metadata.get(pool, uid)
+    await admin.gw.metadata.replace(pool, uid, old.data, {**old.xattrs, USER_POLICIES: bytes(stored)}, old)
+    key = made["keys"][0]["access_key"]
+    assert await admin.run("get_user", access_key=key) == made
+    await admin.run("remove_key", access_key=key)
+    assert (await admin.run("get_user", uid=uid))["keys"] == []
 
 
 async def test_keys_subusers_and_caps(admin):

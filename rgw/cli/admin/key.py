@@ -62,6 +62,6 @@ async def key_rm(uid: str, subuser: str, tenant: str | None, access_key: str, ke
             return
         if not access_key:
             raise click.UsageError("give --access-key")
-        full = full_uid(uid, tenant) if uid else output.user_id(await gw.users.get_by_access_key(access_key))
+        full = full_uid(uid, tenant) if uid else output.user_id(await gw.users.find_by_access_key(access_key))
         await gw.users.remove_key(full, access_key)
         output.show(output.user(await gw.users.get(full)))

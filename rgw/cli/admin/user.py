@@ -118,7 +118,7 @@ async def user_info(uid: str | None, tenant: str | None, access_key: str | None,
         if uid:
             info = await gw.users.get(full_uid(uid, tenant))
         elif access_key:
-            info = await gw.users.get_by_access_key(access_key)
+            info = await gw.users.find_by_access_key(access_key)
         else:
             info = await gw.users.get_by_email(email or "")
         output.show(output.user(info))

@@ -23,7 +23,7 @@ async def info(req: AdminRequest) -> Any:
     if req.args.get("uid"):
         found = await req.user()
     elif req.args.get("access-key"):
-        found = await gw.users.get_by_access_key(req.args["access-key"])
+        found = await gw.users.find_by_access_key(req.args["access-key"])
     else:
         raise S3Error("InvalidArgument", "give uid or access-key")
     out = dumped.admin_user(found)
@@ -130,7 +130,7 @@ async def remove_key(req: AdminRequest) -> None:
         await req.gw.users.change(uid, drop)
         return
     access_key = req.text("access-key")
-    uid = req.uid() if req.args.get("uid") else (await req.gw.users.get_by_access_key(access_key)).user_id.text()
+    uid = req.uid() if req.args.get("uid") else (await req.gw.users.find_by_access_key(access_key)).user_id.text()
     await req.gw.users.remove_key(uid, access_key)
 
 
