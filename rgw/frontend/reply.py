@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a header: it would end the header, or hide something in it
+from rgw.ops.attrs import CONTROL
+
 _STATUS_LINES = {status.value: f" {status.value} {status.phrase}" for status in HTTPStatus} | {499: " 499 Client Closed Request"}
 _BODILESS = (204, 304)
 _COPIED = 64 << 10  # bytes of body that are cheaper to join to the headers than to write by themselves
@@ -24,7 +24,7 @@ class Reply:
         if status not in _BODILESS:
             lines.append(f"Content-Length: {len(body) if length is None else length}")
         text = "".join(lines)
-        if not text.isprintable() and _FORBIDDEN.search(text):  # the first question is the quick one
+        if not text.isprintable() and CONTROL.search(text):  # the first question is the quick one
             raise ValueError("control characters in a header of a reply")
         self._lines = lines
         self._whole = body

@@ -28,7 +28,7 @@ CHECKSUM = PREFIX + "x-amz-checksum-"
 _WORD = re.compile(r"=\?[^?\s]+\?[bqBQ]\?[^?]*\?=")
 PART_SUMS = PREFIX + "x-pyrgw-part-sums"  # the algorithm, NUL, the digests of an uploaded object's parts in their order
 _MOST_PART_SUMS = 16 << 10  # bytes: every read of the object's head reads them. 4,000 CRCs, or 500 SHA-256; those of more parts are not kept
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what no header can hold
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what no header can hold: it would end the header, or hide something in it
 
 _STORED = [(header.title(), PREFIX + attr) for header, attr in STORED.items()]
 _META = PREFIX + META
@@ -62,7 +62,7 @@ def _meta_value(value: str) -> str:
             decoded.encode()  # no lone surrogates
         except (ValueError, LookupError, HeaderParseError):
             return value
-        if not _CONTROL.search(decoded):
+        if not CONTROL.search(decoded):
             return decoded
     return value
 
@@ -149,7 +149,7 @@ def checksum_elements(attrs: dict[str, bytes]) -> list[tuple[str, str]]:
 
 def _in_header(raw: bytes) -> str:
     value = text(raw)
-    return value if value.isprintable() else _CONTROL.sub(" ", value)  # the question is quicker
+    return value if value.isprintable() else CONTROL.sub(" ", value)  # the question is quicker
 
 
 def headers(attrs: dict[str, bytes]) -> dict[str, str]:

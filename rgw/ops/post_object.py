@@ -18,7 +18,6 @@ _OFF_LOOP = 64 << 10  # hashing more bytes than this at once goes to a thread
 _FIELDS = (*attrs.STORED, "x-amz-storage-class")
 _PREFIXES = (attrs.META, "x-amz-checksum-", "x-amz-server-side-encryption", "x-amz-object-lock-")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SIGNED_ALREADY = ("policy", "signature", "x-amz-signature")
 
 
@@ -99,7 +98,7 @@ async def _headers(req: Request, fields: dict[str, str]) -> dict[str, str]:
     """The headers of the PutObject that the form asks for. S3Error InvalidArgument for what cannot be a header, MalformedXML, InvalidTag."""
     found = {name: value for name, value in fields.items() if name in _FIELDS or name.startswith(_PREFIXES)}
     for name, value in found.items():
-        if not _NAME.fullmatch(name) or _CONTROL.search(value):
+        if not _NAME.fullmatch(name) or attrs.CONTROL.search(value):
             raise S3Error("InvalidArgument", "A field that becomes a header holds characters that no header may hold.", ArgumentName=name)
     if "acl" in fields:
         found["x-amz-acl"] = fields["acl"]
