@@ -6,8 +6,6 @@ import datetime
 import secrets
 import time
 
-from botocore.exceptions import ClientError
-
 from tests.radosgw import tools
 from tests.radosgw.conftest import COLD, Ours, client
 
@@ -34,14 +32,6 @@ def told(end, bucket: str) -> list[dict]:
         if "And" in chosen and "Prefix" in chosen:
             chosen["And"]["Prefix"] = chosen.pop("Prefix")
     return sorted(rules, key=lambda r: r["ID"])
-
-
-def code_of(call, **arguments) -> str:
-    try:
-        call(**arguments)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    return ""
 
 
 def process(crossed, done) -> None:
@@ -105,7 +95,7 @@ def test_rules(crossed):
     for key in keys(crossed.check, crossed.bucket):
         crossed.check.delete_object(Bucket=crossed.bucket, Key=key)
     crossed.check.delete_bucket_lifecycle(Bucket=crossed.bucket)
-    assert code_of(crossed.write.get_bucket_lifecycle_configuration, Bucket=crossed.bucket) == "NoSuchLifecycleConfiguration"
+    assert tools.refused(crossed.write.get_bucket_lifecycle_configuration, Bucket=crossed.bucket) == "NoSuchLifecycleConfiguration"
     assert not [row for row in crossed.pair.radosgw_admin("lc", "list") if f":{crossed.bucket}:" in row["bucket"]]
 
 
@@ -172,13 +162,13 @@ def test_quotas(crossed):
     admin("quota", "enable", "--bucket", crossed.bucket)
     time.sleep(1)  # until the other has heard of it
     crossed.check.put_object(Bucket=crossed.bucket, Key="2", Body=b"x")
-    assert code_of(crossed.check.put_object, Bucket=crossed.bucket, Key="3", Body=b"x") == "QuotaExceeded"
+    assert tools.refused(crossed.check.put_object, Bucket=crossed.bucket, Key="3", Body=b"x") == "QuotaExceeded"
     admin("quota", "disable", "--bucket", crossed.bucket)
     admin("quota", "set", "--quota-scope", "user", "--uid", crossed.uid, "--max-size", "16384")
     admin("quota", "enable", "--quota-scope", "user", "--uid", crossed.uid)
     admin("user", "stats", "--uid", crossed.uid, "--sync-stats")
     time.sleep(1)
-    assert code_of(crossed.check.put_object, Bucket=crossed.other, Key="big", Body=b"x" * 16384) == "QuotaExceeded"
+    assert tools.refused(crossed.check.put_object, Bucket=crossed.other, Key="big", Body=b"x" * 16384) == "QuotaExceeded"
     crossed.check.put_object(Bucket=crossed.other, Key="fits", Body=b"x" * 4096)
     admin("quota", "disable", "--quota-scope", "user", "--uid", crossed.uid)
     time.sleep(1)
@@ -220,8 +210,8 @@ def _use(end, bucket: str) -> None:
     end.complete_multipart_upload(Bucket=bucket, Key="m", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
     end.copy_object(Bucket=bucket, Key="c", CopySource={"Bucket": bucket, "Key": "k"})
     end.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "c"}]})
-    assert code_of(end.get_object, Bucket=bucket, Key="none") == "NoSuchKey"
-    assert code_of(end.get_object, Bucket=bucket + "-none", Key="none") == "NoSuchBucket"
+    assert tools.refused(end.get_object, Bucket=bucket, Key="none") == "NoSuchKey"
+    assert tools.refused(end.get_object, Bucket=bucket + "-none", Key="none") == "NoSuchBucket"
     end.list_buckets()
     for key in ("k", "m"):
         end.delete_object(Bucket=bucket, Key=key)

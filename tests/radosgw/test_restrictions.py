@@ -8,18 +8,9 @@ import secrets
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.radosgw.test_users import ends_of, eventually
-
-
-def refused(call, **arguments) -> str:
-    """The code of an answer, or ""."""
-    try:
-        call(**arguments)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    return ""
+from tests.radosgw.tools import refused
 
 
 @pytest.fixture

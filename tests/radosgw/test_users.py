@@ -204,15 +204,6 @@ def test_changes_are_seen_within_a_second(crossed):
     assert code(refusal) == "BucketAlreadyExists"
 
 
-def refused(call, **arguments) -> str:
-    """The code of an answer, or ""."""
-    try:
-        reply = call(**arguments)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    return ",".join(row["Code"] for row in reply.get("Errors", []))  # of a DeleteObjects
-
-
 NEEDS = {  # what requests need of a subuser's access, by radosgw 16.2; what stands in none of them needs full access
     "": ["list_buckets", "get_bucket_versioning", "get_bucket_location", "put_bucket_versioning", "create_bucket"],
     "read": ["head_bucket", "list_objects_v2", "list_object_versions", "list_multipart_uploads", "head_object", "get_object", "get_object_tagging",
@@ -254,7 +245,7 @@ def attempts(end, owner, bucket: str, foreign: str) -> dict[str, str]:
         ("create_bucket", {"Bucket": made}), ("delete_bucket", {"Bucket": made})]
     calls = {"get_foreign": end.get_object, "put_foreign": end.put_object, "acl_foreign": end.get_object_acl, "get_public": end.get_object,
              "put_public": end.put_object, "list_public": end.list_objects_v2}
-    return {name: refused(calls.get(name) or getattr(end, name), **arguments) for name, arguments in requests}
+    return {name: tools.refused(calls.get(name) or getattr(end, name), **arguments) for name, arguments in requests}
 
 
 def test_subusers(pair):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from tests.radosgw.conftest import Pair
 
 
@@ -16,6 +18,15 @@ def listed(client: Any, bucket: str) -> list[tuple[str, int, str]]:
     """(key, size, ETag) of every object, paged."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return [(row["Key"], row["Size"], row["ETag"]) for page in pages for row in page.get("Contents", [])]
+
+
+def refused(call: Any, **arguments: Any) -> str:
+    """The code of the error with which a client's call is answered, or ""."""
+    try:
+        reply = call(**arguments)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ",".join(row["Code"] for row in reply.get("Errors", []))  # of a DeleteObjects
 
 
 def collect(pair: Pair) -> None:
